@@ -1,0 +1,1 @@
+"""Load and run programs. Needs NumPy and safetensors only."""

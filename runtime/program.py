@@ -1,0 +1,44 @@
+"""A program: what is exported, saved and loaded. Methods (graphs) and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from .errors import RushlightError
+from .ir import Graph, print_graph, verify
+
+
+class Program:
+    """Named methods, each a graph with its constants. `forward` is what a plain call runs.
+
+    `provenance` is free JSON data about the origin: source hash, tool versions, quantization recipe and report.
+    """
+
+    def __init__(self, methods: Mapping[str, Graph], provenance: Mapping[str, Any] | None = None) -> None:
+        if not methods:
+            raise RushlightError("a program needs at least one method")
+        self.methods = dict(methods)
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        for graph in self.methods.values():
+            verify(graph)
+
+    @property
+    def graph(self) -> Graph:
+        """The method `forward`, or the only one there is. Raises RushlightError where neither exists."""
+        return self.method("forward") if "forward" in self.methods or len(self.methods) > 1 else next(iter(self.methods.values()))
+
+    def method(self, name: str) -> Graph:
+        if name not in self.methods:
+            raise RushlightError(f"no method '{name}'; there is {', '.join(sorted(self.methods))}")
+        return self.methods[name]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes a `.rush` file, which appears whole or not at all (written beside it, then renamed)."""
+        from .format import write_program
+
+        write_program(self, path)
+
+    def __str__(self) -> str:
+        return "\n\n".join(print_graph(graph, name) for name, graph in self.methods.items())
