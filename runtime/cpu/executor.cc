@@ -1,0 +1,142 @@
+#include "executor.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <new>
+#include <string_view>
+#include <unordered_map>
+
+#include "isa.h"
+#include "pool.h"
+#include "registry.h"
+
+namespace rushlight {
+namespace {
+
+constexpr size_t kAlignment = 64, kHugePage = size_t(2) << 20;
+
+// Waking a helper costs microseconds: a step must be worth several times as much.
+constexpr double kWorthWaking_ns = 8000;
+// Chunks a thread: enough that a late thread leaves little work behind, few enough that claiming them costs nothing.
+constexpr int64_t kChunksPerThread = 8;
+
+size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+std::byte* allocate(size_t bytes) {
+  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  void* data = std::aligned_alloc(alignment, round_up(std::max<size_t>(bytes, 1), alignment));
+  if (!data) throw std::bad_alloc();
+  if (alignment == kHugePage) madvise(data, round_up(bytes, alignment), MADV_HUGEPAGE);
+  return static_cast<std::byte*>(data);
+}
+
+}  // namespace
+
+KernelRef find_kernel(const std::string& symbol) {
+  static const auto* all = [] {
+    auto* map = new std::unordered_map<std::string_view, KernelRef>;
+    for (const Family* family : families())
+      for (size_t i = 0; i < family->n_rows; ++i) (*map)[family->rows[i].symbol] = {family, &family->rows[i]};
+    return map;
+  }();
+  const auto at = all->find(symbol);
+  return at == all->end() ? KernelRef{nullptr, nullptr} : at->second;
+}
+
+ArenaPool::~ArenaPool() {
+  for (Block& block : free_) std::free(block.data);
+}
+
+ArenaPool::Block ArenaPool::take(size_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    auto best = free_.end();
+    for (auto it = free_.begin(); it != free_.end(); ++it)
+      if (it->bytes >= bytes && (best == free_.end() || it->bytes < best->bytes)) best = it;
+    if (best != free_.end()) {
+      Block block = *best;
+      free_.erase(best);
+      return block;
+    }
+    if (!free_.empty()) {  // too small for what is asked now: make room before asking for more
+      std::free(free_.back().data);
+      free_.pop_back();
+    }
+  }
+  return {allocate(bytes), bytes, 0};
+}
+
+void ArenaPool::give(Block block, size_t needed) {
+  // A block more than 4 times too large (and by more than 4 MiB) for 100 runs in a row goes back to the system.
+  constexpr size_t slack = size_t(4) << 20;
+  constexpr int patience = 100;
+  block.oversized = block.bytes / 4 > needed + slack ? block.oversized + 1 : 0;
+  if (block.oversized > patience) {
+    std::free(block.data);
+    return;
+  }
+  std::lock_guard lock(mutex_);
+  free_.push_back(block);
+}
+
+size_t ArenaPool::held_bytes() {
+  std::lock_guard lock(mutex_);
+  size_t total = 0;
+  for (const Block& block : free_) total += block.bytes;
+  return total;
+}
+
+BoundPlan::BoundPlan(std::vector<Step> steps, size_t arena_bytes, int threads)
+    : steps_(std::move(steps)), scratch_offset_(round_up(arena_bytes, kAlignment)), threads_(threads) {
+  for (Step& step : steps_) {
+    const auto [family, row] = step.kernel;
+    step.tasks = family->tasks(*row, step.params.data());
+    const double cost = family->cost_ns(*row, step.params.data());
+    step.threads = int(std::clamp<double>(cost / kWorthWaking_ns, 1, threads));
+    step.chunk = std::max<int64_t>(1, step.tasks / (step.threads * kChunksPerThread));
+    scratch_bytes_ = std::max(scratch_bytes_, round_up(family->scratch_bytes(*row, step.params.data()), kAlignment));
+  }
+}
+
+void BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
+                    int64_t* nanoseconds) const {
+  FlushDenormals flush;
+  std::vector<void*> pointers;
+  for (size_t i = first; i < last; ++i) {
+    const Step& step = steps_[i];
+    pointers.resize(step.operands.size());
+    for (size_t k = 0; k < pointers.size(); ++k) {
+      const Location& at = step.operands[k];
+      switch (at.space) {
+        case Space::none: pointers[k] = nullptr; break;
+        case Space::constant: pointers[k] = const_cast<void*>(at.address); break;
+        case Space::arena: pointers[k] = arena + at.offset; break;
+        case Space::input: pointers[k] = static_cast<std::byte*>(inputs[at.index]) + at.offset; break;
+        case Space::output: pointers[k] = static_cast<std::byte*>(outputs[at.index]) + at.offset; break;
+      }
+    }
+    struct Context {
+      const Step* step;
+      void* const* operands;
+      std::byte* scratch;
+      size_t scratch_bytes;
+    } context{&step, pointers.data(), arena + scratch_offset_, scratch_bytes_};
+    const auto start = nanoseconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+    parallel_for(
+        step.threads, step.tasks, step.chunk,
+        [](void* raw, int thread, int64_t begin, int64_t end) {
+          const auto& c = *static_cast<const Context*>(raw);
+          const Call call{c.operands, c.step->params.data(), c.scratch + c.scratch_bytes * size_t(thread)};
+          c.step->kernel.row->run(call, begin, end);
+        },
+        &context);
+    if (nanoseconds)
+      nanoseconds[i - first] =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+  }
+}
+
+}  // namespace rushlight

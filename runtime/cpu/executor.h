@@ -1,0 +1,78 @@
+// Runs bound plans: steps whose kernels, parameters and memory offsets are fixed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel.h"
+
+namespace rushlight {
+
+struct KernelRef {
+  const Family* family;
+  const Row* row;
+};
+
+// The kernel called `symbol`; null pointers where none is compiled in.
+KernelRef find_kernel(const std::string& symbol);
+
+enum class Space : uint8_t { none, constant, arena, input, output };
+
+// Where an operand lies: a constant's address, an offset into the arena, or an offset into the run's index-th array.
+struct Location {
+  Space space = Space::none;
+  int32_t index = 0;
+  int64_t offset = 0;
+  const void* address = nullptr;
+};
+
+struct Step {
+  KernelRef kernel;
+  std::vector<std::byte> params;
+  std::vector<Location> operands;
+  int64_t tasks = 0, chunk = 1;
+  int threads = 1;
+};
+
+// Blocks of memory for runs. A block is kept for the next run; one that stays far too large for many runs is given back.
+class ArenaPool {
+ public:
+  struct Block {
+    std::byte* data = nullptr;
+    size_t bytes = 0;
+    int oversized = 0;
+  };
+  ArenaPool() = default;
+  ArenaPool(const ArenaPool&) = delete;
+  ArenaPool& operator=(const ArenaPool&) = delete;
+  ~ArenaPool();
+  Block take(size_t bytes);  // throws std::bad_alloc
+  void give(Block block, size_t needed);
+  size_t held_bytes();  // in blocks that are not in use
+
+ private:
+  std::mutex mutex_;
+  std::vector<Block> free_;
+};
+
+class BoundPlan {
+ public:
+  // `arena_bytes` holds the planned values; scratch memory of the steps is added behind it.
+  BoundPlan(std::vector<Step> steps, size_t arena_bytes, int threads);
+
+  size_t arena_bytes() const { return scratch_offset_ + scratch_bytes_ * size_t(threads_); }
+  size_t size() const { return steps_.size(); }
+  // Runs steps [first, last) over `arena`; `nanoseconds`, if given, gets the time of each of them.
+  void run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
+           int64_t* nanoseconds) const;
+
+ private:
+  std::vector<Step> steps_;
+  size_t scratch_offset_, scratch_bytes_ = 0;
+  int threads_;
+};
+
+}  // namespace rushlight

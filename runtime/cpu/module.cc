@@ -1,0 +1,301 @@
+// The nanobind module: kernel tables, single kernels for tests, bound plans for models.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+#include <memory>
+
+#include "executor.h"
+#include "isa.h"
+#include "pool.h"
+#include "registry.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace rushlight;
+
+namespace {
+
+// A contiguous view of an object's memory (buffer protocol), held while it lives.
+class Buffer {
+ public:
+  explicit Buffer(nb::handle object, bool writable = false) {
+    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0) throw nb::python_error();
+  }
+  Buffer(Buffer&& other) noexcept : view_(other.view_) { other.view_.obj = nullptr; }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (view_.obj) PyBuffer_Release(&view_);
+  }
+  void* data() const { return view_.buf; }
+  size_t bytes() const { return size_t(view_.len); }
+
+ private:
+  Py_buffer view_;
+};
+
+KernelRef kernel_or_throw(const std::string& symbol) {
+  const KernelRef kernel = find_kernel(symbol);
+  if (!kernel.row) throw nb::value_error(("no kernel " + symbol).c_str());
+  if (!(available_isas() >> int(kernel.row->isa) & 1))
+    throw nb::value_error((symbol + ": this CPU lacks " + isa_name(kernel.row->isa)).c_str());
+  return kernel;
+}
+
+std::vector<std::byte> params_or_throw(const KernelRef& kernel, nb::bytes params) {
+  if (params.size() != kernel.family->params_bytes)
+    throw nb::value_error((std::string(kernel.row->symbol) + ": parameters have the wrong size").c_str());
+  const auto* begin = reinterpret_cast<const std::byte*>(params.c_str());
+  return {begin, begin + params.size()};
+}
+
+struct FamilyInfo {
+  const Family* family;
+};
+struct RowInfo {
+  const Row* row;
+};
+
+using FieldTuple = std::tuple<std::string, std::string, size_t, size_t>;
+
+std::vector<FieldTuple> fields_of(const Family& family) {
+  std::vector<FieldTuple> out;
+  for (size_t i = 0; i < family.n_fields; ++i) {
+    const Field& f = family.fields[i];
+    out.emplace_back(f.name, std::string(1, f.type), f.offset, f.count);
+  }
+  return out;
+}
+
+void run_kernel(const std::string& symbol, nb::bytes params, nb::list operands, int threads, int64_t chunk) {
+  Step step{kernel_or_throw(symbol), {}, {}};
+  const Family& family = *step.kernel.family;
+  step.params = params_or_throw(step.kernel, params);
+  if (operands.size() != family.n_operands)
+    throw nb::value_error((symbol + ": takes " + std::to_string(family.n_operands) + " operands").c_str());
+  std::vector<Buffer> buffers;
+  std::vector<void*> pointers;
+  for (size_t i = 0; i < family.n_operands; ++i) {
+    if (operands[i].is_none()) {
+      pointers.push_back(nullptr);
+    } else {
+      buffers.emplace_back(operands[i], family.operands[i].is_written);
+      pointers.push_back(buffers.back().data());
+    }
+  }
+  const void* raw = step.params.data();
+  const size_t scratch_bytes = (family.scratch_bytes(*step.kernel.row, raw) + 63) / 64 * 64;
+  ArenaPool pool;
+  const auto block = pool.take(scratch_bytes * size_t(threads) + 64);
+  struct Context {
+    const Row* row;
+    void* const* operands;
+    const void* params;
+    std::byte* scratch;
+    size_t scratch_bytes;
+  } context{step.kernel.row, pointers.data(), raw, block.data, scratch_bytes};
+  {
+    nb::gil_scoped_release release;
+    FlushDenormals flush;
+    parallel_for(
+        threads, family.tasks(*step.kernel.row, raw), chunk,
+        [](void* c_raw, int thread, int64_t begin, int64_t end) {
+          const auto& c = *static_cast<const Context*>(c_raw);
+          c.row->run({c.operands, c.params, c.scratch + c.scratch_bytes * size_t(thread)}, begin, end);
+        },
+        &context);
+  }
+  pool.give(block, block.bytes);
+}
+
+nb::object aligned_array(size_t bytes) {
+  nb::module_ numpy = nb::module_::import_("numpy");
+  nb::object raw = numpy.attr("empty")(bytes + 64, "dtype"_a = "uint8");
+  Buffer view(raw, true);
+  const size_t skip = (64 - reinterpret_cast<uintptr_t>(view.data()) % 64) % 64;
+  return raw[nb::slice(nb::int_(skip), nb::int_(skip + bytes), nb::int_(1))];
+}
+
+nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
+  const KernelRef kernel = kernel_or_throw(symbol);
+  if (!kernel.family->pack) throw nb::value_error((symbol + ": packs nothing").c_str());
+  const auto p = params_or_throw(kernel, params);
+  nb::object out = aligned_array(kernel.family->packed_bytes(*kernel.row, p.data()));
+  Buffer from(src), to(out, true);
+  nb::gil_scoped_release release;
+  kernel.family->pack(*kernel.row, p.data(), from.data(), to.data());
+  return out;
+}
+
+// What a model owns: its constants' memory, its arenas, the number of threads it may use.
+class Executor {
+ public:
+  Executor(nb::list constants, int threads) : threads_(threads) {
+    for (nb::handle constant : constants) constants_.emplace_back(constant);
+  }
+  const Buffer& constant(size_t index) const { return constants_.at(index); }
+  int threads() const { return threads_; }
+  ArenaPool& arenas() { return arenas_; }
+
+ private:
+  std::vector<Buffer> constants_;
+  ArenaPool arenas_;
+  int threads_;
+};
+
+// One run in progress: the arena and the callers' arrays.
+class Session {
+ public:
+  Session(std::shared_ptr<Executor> executor, std::shared_ptr<BoundPlan> plan, nb::list inputs, nb::list outputs)
+      : executor_(std::move(executor)), plan_(std::move(plan)), block_{} {
+    for (nb::handle array : inputs) inputs_.push_back(pin(array, false));
+    for (nb::handle array : outputs) outputs_.push_back(pin(array, true));
+    block_ = executor_->arenas().take(plan_->arena_bytes());
+  }
+  Session(const Session&) = delete;
+  ~Session() {
+    if (block_.data) executor_->arenas().give(block_, plan_->arena_bytes());
+  }
+
+  void run(size_t first, size_t last, int64_t* nanoseconds) {
+    if (last > plan_->size() || first > last) throw nb::index_error("no such steps");
+    nb::gil_scoped_release release;
+    plan_->run(first, last, block_.data, inputs_.data(), outputs_.data(), nanoseconds);
+  }
+
+  nb::object arena_view(size_t offset, size_t bytes) {
+    if (offset > plan_->arena_bytes() || bytes > plan_->arena_bytes() - offset) throw nb::index_error("outside of the arena");
+    return nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(block_.data + offset), Py_ssize_t(bytes), PyBUF_WRITE));
+  }
+
+ private:
+  void* pin(nb::handle array, bool writable) {
+    buffers_.emplace_back(array, writable);
+    return buffers_.back().data();
+  }
+
+  std::shared_ptr<Executor> executor_;
+  std::shared_ptr<BoundPlan> plan_;
+  std::vector<Buffer> buffers_;
+  std::vector<void*> inputs_, outputs_;
+  ArenaPool::Block block_;
+};
+
+struct Plan {
+  std::shared_ptr<Executor> executor;
+  std::shared_ptr<BoundPlan> bound;
+};
+
+using LocationTuple = std::tuple<int, int, int64_t>;
+using StepTuple = std::tuple<std::string, nb::bytes, std::vector<LocationTuple>>;
+
+Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& steps, size_t arena_bytes) {
+  std::vector<Step> out;
+  out.reserve(steps.size());
+  for (const auto& [symbol, params, operands] : steps) {
+    Step step{kernel_or_throw(symbol), {}, {}};
+    step.params = params_or_throw(step.kernel, params);
+    if (operands.size() != step.kernel.family->n_operands)
+      throw nb::value_error((symbol + ": wrong number of operands").c_str());
+    for (const auto& [space, index, offset] : operands) {
+      Location at{Space(space), index, offset, nullptr};
+      if (at.space == Space::constant)
+        at.address = static_cast<const std::byte*>(executor->constant(size_t(index)).data()) + offset;
+      step.operands.push_back(at);
+    }
+    out.push_back(std::move(step));
+  }
+  auto bound = std::make_shared<BoundPlan>(std::move(out), arena_bytes, executor->threads());
+  return {std::move(executor), std::move(bound)};
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  m.doc() = "Kernels and the plan executor.";
+
+  nb::class_<RowInfo>(m, "RowInfo", "One compiled kernel.")
+      .def_prop_ro("symbol", [](const RowInfo& r) { return r.row->symbol; })
+      .def_prop_ro("op", [](const RowInfo& r) { return r.row->op; })
+      .def_prop_ro("types", [](const RowInfo& r) { return r.row->types; })
+      .def_prop_ro("isa", [](const RowInfo& r) { return isa_name(r.row->isa); })
+      .def_prop_ro("mr", [](const RowInfo& r) { return r.row->mr; })
+      .def_prop_ro("nr", [](const RowInfo& r) { return r.row->nr; })
+      .def_prop_ro("available", [](const RowInfo& r) { return bool(available_isas() >> int(r.row->isa) & 1); });
+
+  nb::class_<FamilyInfo>(m, "FamilyInfo", "A kernel family: its table and how its calls are described.")
+      .def_prop_ro("name", [](const FamilyInfo& f) { return f.family->name; })
+      .def_prop_ro("fields", [](const FamilyInfo& f) { return fields_of(*f.family); })
+      .def_prop_ro("params_bytes", [](const FamilyInfo& f) { return f.family->params_bytes; })
+      .def_prop_ro("packs", [](const FamilyInfo& f) { return f.family->pack != nullptr; })
+      .def_prop_ro("operands",
+                   [](const FamilyInfo& f) {
+                     std::vector<std::tuple<std::string, bool>> out;
+                     for (size_t i = 0; i < f.family->n_operands; ++i)
+                       out.emplace_back(f.family->operands[i].name, f.family->operands[i].is_written);
+                     return out;
+                   })
+      .def_prop_ro("rows", [](const FamilyInfo& f) {
+        std::vector<RowInfo> out;
+        for (size_t i = 0; i < f.family->n_rows; ++i) out.push_back({&f.family->rows[i]});
+        return out;
+      });
+
+  m.def("families", [] {
+    std::vector<FamilyInfo> out;
+    for (const Family* family : families()) out.push_back({family});
+    return out;
+  });
+  m.def("available_isas", [] {
+    std::vector<std::string> out;
+    for (Isa isa : {Isa::generic, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::avx512vnni})
+      if (available_isas() >> int(isa) & 1) out.emplace_back(isa_name(isa));
+    return out;
+  });
+  m.def("usable_cpus", &usable_cpus);
+  m.def("tasks", [](const std::string& symbol, nb::bytes params) {
+    const KernelRef kernel = kernel_or_throw(symbol);
+    return kernel.family->tasks(*kernel.row, params_or_throw(kernel, params).data());
+  }, "symbol"_a, "params"_a);
+  m.def("cost_ns", [](const std::string& symbol, nb::bytes params) {
+    const KernelRef kernel = kernel_or_throw(symbol);
+    return kernel.family->cost_ns(*kernel.row, params_or_throw(kernel, params).data());
+  }, "symbol"_a, "params"_a);
+  m.def("run_kernel", &run_kernel, "symbol"_a, "params"_a, "operands"_a, "threads"_a = 1, "chunk"_a = 1,
+        "Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.");
+  m.def("pack", &pack, "symbol"_a, "params"_a, "src"_a, "The packed form of a weight, a 64-byte aligned uint8 array.");
+  m.def("aligned_array", &aligned_array, "bytes"_a, "An uninitialized uint8 array at a 64-byte boundary.");
+
+  nb::class_<Executor>(m, "Executor", "A model's constants, arenas and thread count.")
+      .def(nb::init<nb::list, int>(), "constants"_a, "threads"_a)
+      .def_prop_ro("threads", &Executor::threads)
+      .def_prop_ro("held_bytes", [](Executor& e) { return e.arenas().held_bytes(); })
+      .def("bind", [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes) {
+        return bind(std::move(e), steps, arena_bytes);
+      }, "steps"_a, "arena_bytes"_a,
+           "A plan from steps (symbol, params, [(space, index, offset)]); spaces: 0 none, 1 constant, 2 arena, 3 input, 4 output.");
+
+  nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
+      .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })
+      .def("__len__", [](const Plan& p) { return p.bound->size(); })
+      .def("run", [](const Plan& p, nb::list inputs, nb::list outputs) {
+        Session(p.executor, p.bound, inputs, outputs).run(0, p.bound->size(), nullptr);
+      }, "inputs"_a, "outputs"_a, "Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL.")
+      .def("session", [](const Plan& p, nb::list inputs, nb::list outputs) {
+        return std::make_unique<Session>(p.executor, p.bound, inputs, outputs);
+      }, "inputs"_a, "outputs"_a, "A run in parts, for plans with steps in Python between native ones.");
+
+  nb::class_<Session>(m, "Session", "One run in progress.")
+      .def("run", [](Session& s, size_t first, size_t last) { s.run(first, last, nullptr); }, "first"_a, "last"_a)
+      .def("run_timed", [](Session& s, size_t first, size_t last) {
+        std::vector<int64_t> ns(last > first ? last - first : 0);
+        s.run(first, last, ns.data());
+        return ns;
+      }, "first"_a, "last"_a, "Like run; returns each step's nanoseconds.")
+      .def("arena_view", &Session::arena_view, "offset"_a, "bytes"_a, "Writable memory of the arena, valid while the session lives.");
+}
