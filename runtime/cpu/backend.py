@@ -1,0 +1,105 @@
+"""The CPU backend: kernel rows of the instruction sets that may be used, and the lowering rules beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from ..errors import DeviceError
+from ..ops import Array
+from ..plan.lowering import KernelRow, Param, Rule
+from ..settings import Settings
+from . import _core
+from . import lower as lower_package
+from .params import families, pack_params, params_dtype
+
+ISAS: Mapping[str, tuple[str, ...]] = {
+    "generic": ("generic",),
+    "avx2": ("generic", "avx2"),
+    "avxvnni": ("generic", "avx2", "avxvnni"),
+    "avx512": ("generic", "avx2", "avx512"),
+    "avx512vnni": ("generic", "avx2", "avx512", "avx512vnni"),
+}
+"""Each instruction set and the rows that it may run, itself included."""
+
+NOT_COMPILED = ("amx", "neondot")
+"""Instruction sets that `RUSHLIGHT_FORCE_ISA` may name and that this build has no kernels for."""
+
+
+class CpuBackend:
+    """Kernels of one instruction set and of those below it."""
+
+    name = "cpu"
+
+    def __init__(self, isa: str) -> None:
+        self.isa = isa
+        allowed = ISAS[isa]
+        self._rows: dict[str, list[KernelRow]] = {}
+        self._first: dict[tuple[str, str, str], KernelRow] = {}
+        self._family: dict[str, str] = {}
+        for name, family in families().items():
+            self._rows[name] = [row for row in family.rows if row.isa in allowed]
+            for row in self._rows[name]:
+                self._family[row.symbol] = name
+                self._first.setdefault((name, row.op, row.types), row)
+
+    def find(self, family: str, op: str, types: str) -> KernelRow | None:
+        return self._first.get((family, op, types))
+
+    def rows(self, family: str) -> Sequence[KernelRow]:
+        return self._rows.get(family, [])
+
+    def family_of(self, row: KernelRow) -> str:
+        return self._family[row.symbol]
+
+    def operand_names(self, family: str) -> Sequence[tuple[str, bool]]:
+        return families()[family].operands
+
+    def pack(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Array:
+        family = self.family_of(row)
+        complete: dict[str, Any] = dict.fromkeys(params_dtype(family).names or (), 0)
+        for name in complete:
+            if params_dtype(family)[name].shape:
+                complete[name] = ()
+        packed: Array = _core.pack(row.symbol, pack_params(family, **{**complete, **params}), src)
+        return packed
+
+    def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes:
+        return pack_params(family, **params)
+
+    def rule(self, op: str, family: str) -> Rule | None:
+        rules = _rules()
+        return rules.get(op) or rules.get(family)
+
+
+@cache
+def _rules() -> Mapping[str, Rule]:
+    rules: dict[str, Rule] = {}
+    for module in iter_modules(lower_package.__path__):
+        found: Mapping[str, Rule] = import_module(f"{lower_package.__name__}.{module.name}").RULES
+        clash = rules.keys() & found.keys()
+        if clash:
+            raise ValueError(f"two lowering rules for {', '.join(sorted(clash))}")
+        rules.update(found)
+    return rules
+
+
+def best_isa(settings: Settings | None = None) -> str:
+    """The instruction set to use: the forced one, else the best that the CPU has. Raises DeviceError."""
+    available = _core.available_isas()
+    forced = (settings or Settings.from_environment()).force_isa
+    if forced is None:
+        return max(available, key=list(ISAS).index)
+    if forced not in ISAS and forced not in NOT_COMPILED:
+        raise DeviceError(f"RUSHLIGHT_FORCE_ISA={forced}: no such instruction set; there is {', '.join(ISAS)}")
+    if forced not in available:
+        raise DeviceError(f"RUSHLIGHT_FORCE_ISA={forced}: this machine has {', '.join(available)}")
+    return forced
+
+
+@cache
+def cpu_backend(isa: str) -> CpuBackend:
+    return CpuBackend(isa)

@@ -1,0 +1,199 @@
+"""How a backend turns graph nodes into kernel steps.
+
+A backend owns *rules*: functions ``rule(node, lower) -> bool`` found by the node's operator name, else by its operator
+family. A rule emits steps through the `Lowering` that it is handed and returns True, or returns False (having emitted
+nothing) where the backend has no kernel for this node; the node is then decomposed, or run by its NumPy reference.
+
+    def lower_unary(node, lower):
+        row = lower.find("unary", node.op.name, "f32f32")
+        if row is None:
+            return False
+        (x,), out = node.inputs, node.output
+        lower.step(node, row, {"x": x, "out": out}, {"n": out.type.size, "alpha": 0.0, "beta": 0.0}, in_place=[(out, x)])
+        return True
+
+Everything may stay symbolic: parameters and byte offsets are ints, floats or `Dim`s (or sequences of them), evaluated
+when the plan is bound to concrete sizes. Rules decide on static facts only (constants, ints in shapes, attributes): the
+choice of a kernel must not depend on the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from ..ir import Node, Value
+from ..ops import Array
+from ..types import DimLike, TensorType
+
+_SHORT = {"float": "f", "int": "s", "uint": "u"}
+
+
+def short_dtype(dtype: np.dtype[Any]) -> str:
+    """The kernel tables' name of a dtype: f32, u8, s8, s64; bool is b8."""
+    if dtype == np.bool_:
+        return "b8"
+    return f"{_SHORT[dtype.name.rstrip('0123456789')]}{dtype.itemsize * 8}"
+
+
+class KernelRow(Protocol):
+    """A row of a backend's kernel table."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def types(self) -> str: ...
+    @property
+    def mr(self) -> int: ...
+    @property
+    def nr(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Temporary:
+    """Memory that lives for the steps of one node."""
+
+    bytes: DimLike
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A constant made for a kernel; `make` runs once, when the model is loaded."""
+
+    make: Callable[[], Array]
+
+
+@dataclass(frozen=True)
+class At:
+    """An operand `offset` bytes into a value or temporary."""
+
+    base: Value | Temporary
+    offset: DimLike
+
+
+Operand: TypeAlias = Value | Temporary | Packed | At | None
+Param: TypeAlias = DimLike | float | Sequence[DimLike | float]
+
+
+@dataclass(eq=False)
+class KernelStep:
+    """One kernel call. `operands` and `params` are named as the family declares them."""
+
+    node: Node
+    family: str
+    row: KernelRow
+    operands: dict[str, Operand]
+    params: dict[str, Param]
+    in_place: list[tuple[Value, Value]]
+    macs: DimLike  # multiply-accumulates, for the share of peak
+    compute: str  # "f32", "int8" or "": the peak that `macs` is compared with
+
+
+@dataclass(eq=False)
+class ReferenceStep:
+    """A node that no kernel covers: its OpDef's reference runs in Python, inside the plan."""
+
+    node: Node
+    reason: str
+
+
+PlanStep: TypeAlias = KernelStep | ReferenceStep
+
+
+@dataclass
+class Lowering:
+    """What a rule may do; collects the plan's steps."""
+
+    backend: Backend
+    steps: list[PlanStep] = field(default_factory=list)
+    aliases: dict[Value, Value] = field(default_factory=dict)
+
+    def find(self, family: str, op: str, types: str) -> KernelRow | None:
+        """The best kernel for `op` on these operand types (destination last, e.g. ``u8s8u8``), or None."""
+        return self.backend.find(family, op, types)
+
+    def temporary(self, size_bytes: DimLike) -> Temporary:
+        """Scratch memory, 64-byte aligned, shared by the steps of this node (per-thread scratch is the kernel's own)."""
+        return Temporary(size_bytes)
+
+    def packed(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Packed:
+        """A constant in the layout of `row`; `params` are the static parameters that the family's packing reads (the
+        family's other fields are zero), `src` is described in the family's header."""
+        return Packed(lambda: self.backend.pack(row, params, src))
+
+    def constant(self, array: Array) -> Packed:
+        """A constant that is no graph value (a derived scale, a table)."""
+        return Packed(lambda: np.ascontiguousarray(array))
+
+    def alias(self, out: Value, source: Value) -> None:
+        """`out` has the bytes of `source`: no step is needed (reshape and the like)."""
+        self.aliases[out] = source
+
+    def step(
+        self,
+        node: Node,
+        row: KernelRow,
+        operands: Mapping[str, Operand],
+        params: Mapping[str, Param],
+        *,
+        in_place: Iterable[tuple[Value, Value]] = (),
+        macs: DimLike = 0,
+        compute: str = "",
+    ) -> None:
+        """Emits a kernel call. `operands` and `params` must name every operand and field of the row's family
+        (optional operands may be left out). `in_place` lists (written, read) values of equal size that may share
+        memory."""
+        family = self.backend.family_of(row)
+        self.steps.append(
+            KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute)
+        )
+
+
+Rule: TypeAlias = Callable[[Node, Lowering], bool]
+
+
+class Backend(Protocol):
+    """What `plan` knows of a device: its kernel rows, its rules, its packing."""
+
+    @property
+    def name(self) -> str: ...
+    def find(self, family: str, op: str, types: str) -> KernelRow | None: ...
+    def rows(self, family: str) -> Sequence[KernelRow]:
+        """All rows of a family that may run here, best first."""
+        ...
+
+    def family_of(self, row: KernelRow) -> str: ...
+    def operand_names(self, family: str) -> Sequence[tuple[str, bool]]:
+        """Names of the family's operands and whether each is written."""
+        ...
+
+    def pack(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Array: ...
+    def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes: ...
+    def rule(self, op: str, family: str) -> Rule | None: ...
+
+
+def byte_size(type: TensorType) -> DimLike:
+    """Bytes of a dense tensor."""
+    return type.size * type.dtype.itemsize
+
+
+def lower_node(node: Node, lower: Lowering) -> bool:
+    """Emits the node's steps through the backend's rule. False, with nothing emitted, where there is none that fits."""
+    rule = lower.backend.rule(node.op.name, node.op.family)
+    if rule is None:
+        return False
+    mark = len(lower.steps)
+    aliased = set(lower.aliases)
+    if rule(node, lower):
+        return True
+    del lower.steps[mark:]
+    for value in set(lower.aliases) - aliased:
+        del lower.aliases[value]
+    return False
