@@ -1,0 +1,49 @@
+// The vector layer: V (float lanes), VI (int32 lanes) and M (a mask) of kWidth lanes, 16 generic, 8 AVX2, 16 AVX-512.
+//
+// The ISA comes from the flags of the file that includes this header, so only ISA files (x86_<isa>.cc, generic.cc) may
+// include it. All of it has internal linkage. Every operation gives the same bits on every ISA but for the payload and
+// sign of a NaN.
+//   load_n, store_n    touch n lanes, 0 <= n <= kWidth, and no memory past them; other lanes load as zero
+//   a + b, fma(a,b,c)  IEEE, round to nearest even; fma rounds once; fnma(a,b,c) = c - a*b
+//   max(a, b)          a > b ? a : b, hence b where either is NaN; min alike
+//   round_int          to nearest even; NaN and what does not fit give INT32_MIN; truncate_int alike, towards zero
+//   store_u8, store_s8 saturate
+//   load_mask          lanes whose byte is not zero; store_mask writes bytes 0 and 1
+//   down<K>(v)         lane i is lane i + K of v for i < K, K a power of two below kWidth; other lanes are unspecified
+#pragma once
+
+#include <cstdint>
+
+#define RL_INLINE inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+#include "kernels/vec/vec_avx512.h"
+#elif defined(__AVX2__)
+#include "kernels/vec/vec_avx2.h"
+#else
+#include "kernels/vec/vec_generic.h"
+#endif
+
+namespace rushlight {
+namespace {
+
+RL_INLINE V zero() { return set(0.0f); }
+RL_INLINE V neg(V a) { return from_bits(bits(a) ^ set_i(INT32_MIN)); }
+RL_INLINE V abs(V a) { return from_bits(bits(a) & set_i(INT32_MAX)); }
+RL_INLINE V copy_sign(V magnitude, V sign) {
+  return from_bits((bits(magnitude) & set_i(INT32_MAX)) | (bits(sign) & set_i(INT32_MIN)));
+}
+RL_INLINE M is_nan(V a) { return !eq(a, a); }
+
+// Combines the lanes of v by a fixed tree: lane i with i + kWidth / 2, then halves again.
+template <class Op>
+RL_INLINE float fold(V v, Op op) {
+  if constexpr (kWidth == 16) v = op(v, down<8>(v));
+  v = op(v, down<4>(v));
+  v = op(v, down<2>(v));
+  v = op(v, down<1>(v));
+  return first(v);
+}
+
+}  // namespace
+}  // namespace rushlight
