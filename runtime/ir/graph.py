@@ -207,7 +207,9 @@ def constant(array: Any, name: str = "") -> Value:
     return Value(TensorType(data.dtype, data.shape), name, data)
 
 
-def make_node(op: str | OpDef, inputs: Iterable[Value | None], attrs: Mapping[str, Any] | None = None, name: str = "") -> Node:
+def make_node(
+    op: str | OpDef, inputs: Iterable[Value | None], attrs: Mapping[str, Any] | None = None, name: str = ""
+) -> Node:
     """A node with checked attributes and inferred output types, in no graph yet. Raises ShapeError, UnsupportedError."""
     definition = op if isinstance(op, OpDef) else get(op)
     values = list(inputs)

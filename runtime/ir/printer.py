@@ -29,7 +29,10 @@ def print_graph(graph: Graph, name: str = "forward", indent: str = "") -> str:
     inputs += [f"{label(state.before)}: {state.before.type} (state '{state.name}')" for state in graph.states]
     lines = [f"{indent}def {name}({', '.join(inputs)}):"]
     for node in graph.nodes:
-        arguments = [label(value) if value is None or not value.is_constant else _constant(value, label(value)) for value in node.inputs]
+        arguments = [
+            label(value) if value is None or not value.is_constant else _constant(value, label(value))
+            for value in node.inputs
+        ]
         bodies: list[str] = []
         for key, attr in node.attrs.items():
             if isinstance(attr, Graph):

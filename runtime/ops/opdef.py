@@ -118,9 +118,7 @@ class OpDef:
             out[name] = normalize_attr(self.name, name, attr, value)
         return out
 
-    def infer_types(
-        self, types: Sequence[TensorType | None], attrs: Mapping[str, AttrValue]
-    ) -> tuple[TensorType, ...]:
+    def infer_types(self, types: Sequence[TensorType | None], attrs: Mapping[str, AttrValue]) -> tuple[TensorType, ...]:
         """Types of the outputs. Raises ShapeError, with the operator's name, where the inputs do not fit."""
         self.check_arity(len(types))
         for name, given in zip(self.inputs, types, strict=False):
@@ -170,7 +168,9 @@ def normalize_attr(op: str, name: str, attr: Attr, value: AttrValue) -> AttrValu
             return scalar(float, value)
         case "str":
             if not isinstance(value, str) or (attr.choices and value not in attr.choices):
-                raise ShapeError(f"{op}: attribute '{name}' must be one of {', '.join(attr.choices)}, not {value!r:.80}")
+                raise ShapeError(
+                    f"{op}: attribute '{name}' must be one of {', '.join(attr.choices)}, not {value!r:.80}"
+                )
             return value
         case "dtype":
             dtype = np.dtype(value).name

@@ -151,9 +151,7 @@ class Lowering:
         (optional operands may be left out). `in_place` lists (written, read) values of equal size that may share
         memory."""
         family = self.backend.family_of(row)
-        self.steps.append(
-            KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute)
-        )
+        self.steps.append(KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute))
 
 
 Rule: TypeAlias = Callable[[Node, Lowering], bool]

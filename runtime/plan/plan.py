@@ -1,0 +1,262 @@
+"""A plan: the steps of a graph on a backend, with kernels chosen and weights packed, for all sizes of its dimensions.
+
+`Plan.bind` fixes the sizes: parameters become bytes and every value gets its place in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..ir import Graph, Node, Value
+from ..ops import Array
+from ..types import Dim, evaluate
+from .lowering import (
+    At,
+    Backend,
+    KernelStep,
+    Lowering,
+    Operand,
+    Packed,
+    PlanStep,
+    ReferenceStep,
+    Temporary,
+    byte_size,
+    lower_node,
+)
+from .memory import Lifetime, place
+
+NONE, CONSTANT, ARENA, INPUT, OUTPUT = range(5)
+
+Location: TypeAlias = tuple[int, int, int]
+"""(space, index, byte offset) as the executor takes them."""
+
+NativeStep: TypeAlias = tuple[str, bytes, list[Location]]
+
+
+@dataclass(frozen=True)
+class ReferenceCall:
+    """A reference step bound to sizes: where its arrays lie."""
+
+    node: Node
+    inputs: list[tuple[Location, Value] | None]
+    outputs: list[tuple[Location, Value]]
+    attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A plan for one choice of sizes. `segments` alternate: a range of `steps`, or a reference call between them."""
+
+    sizes: Mapping[str, int]
+    steps: list[NativeStep]
+    segments: list[tuple[int, int] | ReferenceCall]
+    arena_bytes: int
+    output_shapes: list[tuple[int, ...]]
+    copies: list[tuple[int, Location]]  # outputs that no step writes: output index, where its bytes are
+
+
+class Plan:
+    """`graph` lowered to `backend`. The graph is not changed afterwards."""
+
+    def __init__(self, graph: Graph, backend: Backend) -> None:
+        self.graph = graph
+        self.backend = backend
+        lower = Lowering(backend)
+        for node in graph.nodes:
+            if not lower_node(node, lower):
+                known = backend.rule(node.op.name, node.op.family) is not None
+                lower.steps.append(ReferenceStep(node, "no kernel for these types" if known else "no kernel"))
+        self.steps: list[PlanStep] = lower.steps
+        self._aliases = lower.aliases
+        self.constants: list[Array] = []
+        self._constant_index: dict[Any, int] = {}
+        self._operand_order: dict[str, list[str]] = {}
+        for step in self.steps:
+            if isinstance(step, KernelStep):
+                self._prepare(step)
+            else:
+                for value in step.node.inputs:
+                    if value is not None and self._root(value).is_constant:
+                        self._constant(self._root(value))
+        self._assign_outputs()
+        self._static_params: dict[int, bytes] = {}
+        for index, step in enumerate(self.steps):
+            if isinstance(step, KernelStep) and not any(_has_dim(p) for p in step.params.values()):
+                self._static_params[index] = backend.pack_params(step.family, step.params)
+
+    def _root(self, value: Value) -> Value:
+        while value in self._aliases:
+            value = self._aliases[value]
+        return value
+
+    def _constant(self, key: Value | Packed) -> int:
+        if key not in self._constant_index:
+            array = key.data if isinstance(key, Value) else key.make()
+            assert array is not None
+            self._constant_index[key] = len(self.constants)
+            self.constants.append(array)
+        return self._constant_index[key]
+
+    def _prepare(self, step: KernelStep) -> None:
+        names = [name for name, _ in self.backend.operand_names(step.family)]
+        unknown = set(step.operands) - set(names)
+        if unknown:
+            raise ValueError(f"{step.row.symbol}: no operand {', '.join(sorted(unknown))}")
+        self._operand_order[step.family] = names
+        for operand in step.operands.values():
+            base = operand.base if isinstance(operand, At) else operand
+            if isinstance(base, Packed):
+                self._constant(base)
+            elif isinstance(base, Value) and self._root(base).is_constant:
+                self._constant(self._root(base))
+
+    def _assign_outputs(self) -> None:
+        """Which values are written straight into the caller's output arrays."""
+        written = {out for step in self.steps for out in step.node.outputs}
+        self._output_of: dict[Value, int] = {}
+        self._copied: list[tuple[int, Value]] = []
+        for index, (_, value) in enumerate(self.graph.outputs):
+            root = self._root(value)
+            if root in written and root not in self._output_of:
+                self._output_of[root] = index
+            else:
+                self._copied.append((index, root))
+
+    def bind(self, sizes: Mapping[str, int]) -> Binding:
+        """The plan for these sizes of the symbolic dimensions."""
+        known: dict[Any, int] = {}
+
+        def number(value: Any) -> Any:
+            if isinstance(value, Dim):
+                if value not in known:
+                    known[value] = evaluate(value, sizes)
+                return known[value]
+            if isinstance(value, (tuple, list)):
+                return [number(v) for v in value]
+            return value
+
+        locations, arena_bytes = self._place(number)
+
+        def locate(operand: Operand) -> Location:
+            offset = 0
+            if isinstance(operand, At):
+                offset = number(operand.offset)
+                operand = operand.base
+            if operand is None:
+                return (NONE, 0, 0)
+            if isinstance(operand, Packed):
+                return (CONSTANT, self._constant_index[operand], offset)
+            if isinstance(operand, Value):
+                operand = self._root(operand)
+            space, index, base = locations[operand]
+            return (space, index, base + offset)
+
+        steps: list[NativeStep] = []
+        segments: list[tuple[int, int] | ReferenceCall] = []
+        start = 0
+        for index, step in enumerate(self.steps):
+            if isinstance(step, KernelStep):
+                params = self._static_params.get(index)
+                if params is None:
+                    params = self.backend.pack_params(step.family, {k: number(v) for k, v in step.params.items()})
+                operands = [locate(step.operands.get(name)) for name in self._operand_order[step.family]]
+                steps.append((step.row.symbol, params, operands))
+                continue
+            if len(steps) > start:
+                segments.append((start, len(steps)))
+            start = len(steps)
+            segments.append(
+                ReferenceCall(
+                    step.node,
+                    [None if v is None else (locate(v), _at(v, number)) for v in step.node.inputs],
+                    [(locate(v), _at(v, number)) for v in step.node.outputs],
+                    {k: number(v) if step.node.op.attrs[k].kind == "dims" else v for k, v in step.node.attrs.items()},
+                )
+            )
+        if len(steps) > start:
+            segments.append((start, len(steps)))
+        return Binding(
+            sizes=dict(sizes),
+            steps=steps,
+            segments=segments,
+            arena_bytes=arena_bytes,
+            output_shapes=[tuple(number(list(value.shape))) for _, value in self.graph.outputs],
+            copies=[(index, locate(value)) for index, value in self._copied],
+        )
+
+    def _place(self, number: Any) -> tuple[dict[Any, Location], int]:
+        """Where every root value and temporary lies, and how large the arena is."""
+        locations: dict[Any, Location] = {}
+        for value, constant in self._constant_index.items():
+            if isinstance(value, Value):
+                locations[value] = (CONSTANT, constant, 0)
+        for index, value in enumerate(self.graph.inputs):
+            locations[value] = (INPUT, index, 0)
+        for value, index in self._output_of.items():
+            locations[value] = (OUTPUT, index, 0)
+
+        first: dict[Any, int] = {}
+        last: dict[Any, int] = {}
+        for index, step in enumerate(self.steps):
+            for key in self._touched(step):
+                if key not in locations:
+                    first.setdefault(key, index)
+                    last[key] = index
+        for _, value in self._copied:
+            if value in first:
+                last[value] = len(self.steps)
+
+        owner: dict[Any, Any] = {}  # shares the memory of another value, of the same size, that dies as it is born
+        for index, step in enumerate(self.steps):
+            if not isinstance(step, KernelStep):
+                continue
+            for out, source in step.in_place:
+                out, source = self._root(out), self._root(source)
+                if (
+                    first.get(out) != index
+                    or last.get(source) != index
+                    or number(byte_size(out.type)) != number(byte_size(source.type))
+                ):
+                    continue
+                if source in first and out not in owner:
+                    host = owner.get(source, source)
+                    owner[out] = host
+                    last[host] = max(last[host], last[out])
+                    break
+        keys = [key for key in first if key not in owner]
+        lives = [Lifetime(_bytes(key, number), first[key], last[key]) for key in keys]
+        offsets, total = place(lives)
+        for key, offset in zip(keys, offsets, strict=True):
+            locations[key] = (ARENA, 0, offset)
+        for key, host in owner.items():
+            locations[key] = locations[host]
+        return locations, total
+
+    def _touched(self, step: PlanStep) -> Iterable[Value | Temporary]:
+        operands: Iterable[Operand]
+        operands = step.operands.values() if isinstance(step, KernelStep) else [*step.node.inputs, *step.node.outputs]
+        for operand in operands:
+            base = operand.base if isinstance(operand, At) else operand
+            if isinstance(base, Value):
+                root = self._root(base)
+                if not root.is_constant:
+                    yield root
+            elif isinstance(base, Temporary):
+                yield base
+
+
+def _bytes(key: Value | Temporary, number: Any) -> int:
+    return int(number(byte_size(key.type) if isinstance(key, Value) else key.bytes))
+
+
+def _at(value: Value, number: Any) -> Value:
+    """`value` with its shape made concrete."""
+    return Value(value.type.with_shape(number(list(value.shape))), value.name)
+
+
+def _has_dim(param: Any) -> bool:
+    if isinstance(param, (tuple, list)):
+        return any(_has_dim(p) for p in param)
+    return isinstance(param, Dim)
