@@ -73,6 +73,7 @@ class OpDef:
     `reference(*arrays, **attrs)`: what the operator means, in NumPy; slow and clear. Floats are computed in float64 by the
     caller's choice of inputs: a reference must not cast floats down itself.
     `decompose(builder, *values, **attrs)`: the same in terms of other operators, for backends without a kernel.
+    `invariant(*outputs, **attrs)`: what holds for every result beyond accuracy, such as a range.
     `tolerance`: largest difference to the reference that a float32 kernel may show, relative to max(1, |reference|).
     """
 
@@ -133,7 +134,8 @@ class OpDef:
 
     def run_reference(self, arrays: Sequence[Array | None], attrs: Mapping[str, AttrValue]) -> tuple[Array, ...]:
         """The operator in NumPy: arrays in, arrays out, dtypes as the reference leaves them."""
-        out = self.reference(*arrays, **attrs)
+        with np.errstate(all="ignore"):
+            out = self.reference(*arrays, **attrs)
         return tuple(np.asarray(x) for x in (out if isinstance(out, tuple) else (out,)))
 
 
