@@ -16,12 +16,16 @@
 
 #define RL_INLINE inline __attribute__((always_inline))
 
+// RL_ROW(symbol): the symbol with the ISA's name at its end.
 #if defined(__AVX512F__)
 #include "kernels/vec/vec_avx512.h"
+#define RL_ROW(symbol) symbol##_avx512
 #elif defined(__AVX2__)
 #include "kernels/vec/vec_avx2.h"
+#define RL_ROW(symbol) symbol##_avx2
 #else
 #include "kernels/vec/vec_generic.h"
+#define RL_ROW(symbol) symbol##_generic
 #endif
 
 namespace rushlight {

@@ -1,0 +1,76 @@
+// The ISA files' template: all of kernels.inc over V.
+#pragma once
+
+#include "kernels/unary/unary.h"
+#include "kernels/vec/activation.h"
+#include "kernels/vec/trig.h"
+
+namespace rushlight {
+namespace {
+
+namespace unary {
+
+#define PLAIN(op) \
+  RL_INLINE V op(V x, const UnaryParams&) { return rushlight::op(x); }
+PLAIN(abs)
+PLAIN(ceil)
+PLAIN(cos)
+PLAIN(erf)
+PLAIN(exp)
+PLAIN(expm1)
+PLAIN(floor)
+PLAIN(gelu)
+PLAIN(gelu_tanh)
+PLAIN(hardsigmoid)
+PLAIN(hardswish)
+PLAIN(log)
+PLAIN(log1p)
+PLAIN(mish)
+PLAIN(neg)
+PLAIN(relu)
+PLAIN(round)
+PLAIN(sigmoid)
+PLAIN(silu)
+PLAIN(sin)
+PLAIN(sqrt)
+PLAIN(tanh)
+PLAIN(trunc)
+#undef PLAIN
+
+RL_INLINE V clamp(V x, const UnaryParams& p) { return rushlight::clamp(x, set(p.alpha), set(p.beta)); }
+RL_INLINE V elu(V x, const UnaryParams& p) { return rushlight::elu(x, set(p.alpha)); }
+RL_INLINE V leaky_relu(V x, const UnaryParams& p) { return rushlight::leaky_relu(x, set(p.alpha)); }
+RL_INLINE V reciprocal(V x, const UnaryParams&) { return set(1.0f) / x; }
+RL_INLINE V rsqrt(V x, const UnaryParams&) { return set(1.0f) / rushlight::sqrt(x); }
+RL_INLINE V sign(V x, const UnaryParams&) {
+  return select(lt(zero(), x), set(1.0f), select(lt(x, zero()), set(-1.0f), zero()));
+}
+RL_INLINE V softplus(V x, const UnaryParams& p) {
+  const V scaled = x * set(p.alpha);
+  return select(lt(set(p.beta), scaled), x, rushlight::softplus(scaled) / set(p.alpha));
+}
+RL_INLINE V square(V x, const UnaryParams&) { return x * x; }
+
+}  // namespace unary
+
+template <class Op>
+RL_INLINE void map_blocks(const Call& call, int64_t begin, int64_t end, Op op) {
+  const auto& p = *static_cast<const UnaryParams*>(call.params);
+  const float* x = static_cast<const float*>(call.operand[0]);
+  float* out = static_cast<float*>(call.operand[1]);
+  const int64_t stop = end * kUnaryBlock < p.n ? end * kUnaryBlock : p.n;
+  int64_t i = begin * kUnaryBlock;
+  for (; i + kWidth <= stop; i += kWidth) store(out + i, op(load(x + i), p));
+  if (i < stop) store_n(out + i, op(load_n(x + i, int(stop - i)), p), int(stop - i));
+}
+
+}  // namespace
+
+#define UNARY(op, ns)                                                                        \
+  void RL_ROW(op##_f32f32)(const Call& call, int64_t begin, int64_t end) {                   \
+    map_blocks(call, begin, end, [](V x, const UnaryParams& p) { return unary::op(x, p); }); \
+  }
+#include "kernels/unary/kernels.inc"
+#undef UNARY
+
+}  // namespace rushlight
