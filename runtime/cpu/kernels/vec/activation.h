@@ -14,8 +14,8 @@ RL_INLINE V silu(V x) { return x * sigmoid(x); }
 RL_INLINE V gelu(V x) { return (x * set(0.5f)) * (set(1.0f) + erf(x * set(0x1.6a09e6p-1f))); }
 // x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))), with (1 + tanh(u)) / 2 = sigmoid(2u).
 RL_INLINE V gelu_tanh(V x) {
-  const V cube = set(0x1.988534p+0f * 0.044715f) * (x * x);
-  return x * sigmoid(x * (cube + set(0x1.988534p+0f)));
+  const V cube = set(0x1.988454p+0f * 0.044715f) * (x * x);
+  return x * sigmoid(x * (cube + set(0x1.988454p+0f)));
 }
 RL_INLINE V hardsigmoid(V x) { return clamp(x + set(3.0f), zero(), set(6.0f)) * set(0x1.555556p-3f); }
 RL_INLINE V hardswish(V x) { return x * hardsigmoid(x); }

@@ -1,6 +1,8 @@
 // Included by vec.h: baseline x86-64, plain loops.
 #pragma once
 
+#include <xmmintrin.h>
+
 namespace rushlight {
 namespace {
 
@@ -90,11 +92,18 @@ RL_INLINE V fma(V a, V b, V c) {
 RL_INLINE V fnma(V a, V b, V c) {
   return each_lane<V>([&](int i) { return __builtin_fmaf(-a.lane[i], b.lane[i], c.lane[i]); });
 }
+// By instruction, since what a compiler makes of a > b ? a : b may let a denormal through.
 RL_INLINE V max(V a, V b) {
-  return each_lane<V>([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+  V r;
+  for (int i = 0; i < kWidth; i += 4)
+    _mm_storeu_ps(r.lane + i, _mm_max_ps(_mm_loadu_ps(a.lane + i), _mm_loadu_ps(b.lane + i)));
+  return r;
 }
 RL_INLINE V min(V a, V b) {
-  return each_lane<V>([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+  V r;
+  for (int i = 0; i < kWidth; i += 4)
+    _mm_storeu_ps(r.lane + i, _mm_min_ps(_mm_loadu_ps(a.lane + i), _mm_loadu_ps(b.lane + i)));
+  return r;
 }
 RL_INLINE V sqrt(V a) {
   return each_lane<V>([&](int i) { return __builtin_sqrtf(a.lane[i]); });
