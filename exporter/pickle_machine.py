@@ -1,7 +1,7 @@
 """Runs the few pickle instructions that saved tensors need, and nothing else.
 
-Python's own unpickler calls whatever a file names, and lets a five-byte instruction allocate gigabytes. Here a global is
-a name that the caller allows, a call is one that the caller implements, and memory grows with the file only.
+Python's own unpickler calls whatever a file names, and lets a five-byte instruction allocate gigabytes. Here a global
+is a name that the caller allows, a call is one that the caller implements, and memory grows with the file only.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ class _Mark:
 
 
 _MARK = _Mark()
-_PLAIN = frozenset(
-    "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING".split()
-)
+_NUMBERS = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"})
+_TEXTS = frozenset({"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"})
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _IGNORED = frozenset({"PROTO", "FRAME"})
 
@@ -73,7 +72,7 @@ class _Machine:
     def step(self, name: str, argument: Any) -> None:
         if name in _IGNORED:
             return
-        if name in _PLAIN:
+        if name in _NUMBERS or name in _TEXTS:
             self._stack.append(argument)
         elif name in _CONSTANTS:
             self._stack.append(_CONSTANTS[name])

@@ -52,8 +52,7 @@ def read_anything(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     try:
         program = read_program(path)
-    except FormatError as error:
-        assert "\n" not in str(error)
+    except FormatError:
         return
     for graph in program.methods.values():
         verify(graph)

@@ -83,7 +83,7 @@ def test_code_is_refused_by_name_and_never_run(tmp_path: Path, is_zip: bool, mon
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (torch.nn.Linear(2, 2), "global torch.nn.modules.linear.Linear is not allowed"),
+        (torch.nn.Linear(2, 2), r"global torch\.nn\.modules\.linear\.Linear is not allowed"),
         ({"epoch": 3}, "entry 'epoch' is not a tensor"),
         ({3: torch.ones(1)}, "entry 3 is not a tensor"),
         ([torch.ones(1)], "not a dictionary of tensors"),
@@ -177,7 +177,7 @@ def test_crafted_archives(tmp_path: Path) -> None:
             read_state_dict(archive(path, pickled, storages, compression))
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("readme", b"hello")
-    with pytest.raises(FormatError, match="torch.save did not write"):
+    with pytest.raises(FormatError, match=r"torch\.save did not write"):
         read_state_dict(path)
 
 
@@ -214,7 +214,6 @@ def test_damaged_files(tmp_path: Path, is_zip: bool, cut: int, flips: list[tuple
     path.write_bytes(data[: cut if cut % 2 else None])
     try:
         found = read_state_dict(path)
-    except FormatError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(isinstance(array, np.ndarray) for array in found.values())
+    except FormatError:
+        return
+    assert all(isinstance(array, np.ndarray) for array in found.values())
