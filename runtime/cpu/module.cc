@@ -11,6 +11,7 @@
 
 #include "executor.h"
 #include "isa.h"
+#include "peak.h"
 #include "pool.h"
 #include "registry.h"
 
@@ -258,6 +259,12 @@ NB_MODULE(_core, m) {
     return out;
   });
   m.def("usable_cpus", &usable_cpus);
+  m.def("measure_peaks", [](int threads) {
+    if (threads < 1) throw nb::value_error("threads must be at least 1");
+    nb::gil_scoped_release release;
+    const Peaks peaks = measure_peaks(threads);
+    return std::make_tuple(peaks.f32_flops, peaks.int8_ops, peaks.read_bytes);
+  }, "threads"_a = 1, "(f32 FLOP/s, u8 x s8 operations/s, bytes read/s) of this machine: the widest instruction set, measured in 0.3 s.");
   m.def("tasks", [](const std::string& symbol, nb::bytes params) {
     const KernelRef kernel = kernel_or_throw(symbol);
     return kernel.family->tasks(*kernel.row, params_or_throw(kernel, params).data());

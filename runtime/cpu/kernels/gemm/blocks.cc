@@ -1,0 +1,73 @@
+// How calls are cut into tasks, and what they need of scratch memory.
+#include <algorithm>
+
+#include "kernels/gemm/driver.h"
+#include "kernels/gemm/layout.h"
+#include "kernels/gemm/rows.h"
+
+namespace rushlight {
+
+namespace {
+
+constexpr int64_t kMaxRows = 10 * kRowUnit;
+constexpr int64_t kSrcBytes = 256 << 10;  // of rows in a block: they stay in L2 while the panels pass by
+constexpr int64_t kPanelBytes = 1 << 20;  // of panels in a block: they stay in L2 from one block of rows to the next
+constexpr int64_t kGatheredTap = 8;       // below so many steps a tap, copying rows is cheaper than switching pointers
+constexpr int64_t kTasks = 16;            // enough for eight threads to end together
+constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a task: some 10 microseconds
+
+}  // namespace
+
+bool gemm_gathers(const GemmFormat& format, const GemmParams& p) {
+  if (format.step == GemmStep::s16x2) return true;
+  const int64_t depth = step_depth(format.step);
+  if (p.k % depth != 0) return true;
+  return p.kh * p.kw > 1 && p.k / depth < kGatheredTap;
+}
+
+GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
+  const GemmLayout layout = gemm_layout(format, p);
+  GemmBlocks blocks{};
+  blocks.m = p.images * p.oh * p.ow;
+  if (blocks.m == 0 || p.n == 0) return blocks;
+
+  // A pixel of a convolution is read by several rows: those of one kernel row are shared by neighbours.
+  const int64_t row_bytes = std::max<int64_t>(layout.steps() * kStepBytes / (gemm_gathers(format, p) ? 1 : p.kw), 1);
+  const int64_t rows = std::clamp(kSrcBytes / row_bytes / kRowUnit * kRowUnit, kRowUnit, kMaxRows);
+  blocks.m_blocks = ceil_div(blocks.m, rows);
+
+  const int64_t panels = layout.panels();
+  const int64_t panel_bytes = std::max<int64_t>(layout.bytes() / panels, 1);
+  blocks.panel_block = std::clamp<int64_t>(kPanelBytes / panel_bytes, 1, panels);
+  blocks.panel_blocks = ceil_div(panels, blocks.panel_block);
+
+  const int64_t batch = p.batch[0] * p.batch[1];
+  const int64_t work = batch * blocks.m * p.n * std::max<int64_t>(layout.steps(), 1);
+  const int64_t wanted = std::clamp<int64_t>(work / kTaskSteps, 1, kTasks);
+  while (batch * blocks.m_blocks * blocks.panel_blocks < wanted) {
+    const bool can_split_rows = blocks.m > blocks.m_blocks * kRowUnit;
+    if (can_split_rows && (layout.bytes() <= kPanelBytes || blocks.panel_blocks == panels)) {
+      ++blocks.m_blocks;
+    } else if (blocks.panel_blocks < panels) {
+      ++blocks.panel_blocks;
+    } else {
+      break;
+    }
+  }
+  blocks.m_block = ceil_div(ceil_div(blocks.m, blocks.m_blocks), kRowUnit) * kRowUnit;
+  blocks.m_blocks = ceil_div(blocks.m, blocks.m_block);
+  blocks.panel_block = ceil_div(panels, blocks.panel_blocks);
+  blocks.panel_blocks = ceil_div(panels, blocks.panel_block);
+  blocks.tasks = batch * blocks.m_blocks * blocks.panel_blocks;
+  return blocks;
+}
+
+size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& p) {
+  const GemmBlocks blocks = gemm_blocks(format, p);
+  const bool gathers = gemm_gathers(format, p);
+  const int64_t taps = gathers ? 1 : p.kh * p.kw;
+  const int64_t gathered = gathers ? blocks.m_block * gemm_layout(format, p).steps() * kStepBytes : 0;
+  return size_t(pad_row_bytes(p) + pointer_bytes(taps, blocks.m_block + kRowUnit) + gathered);
+}
+
+}  // namespace rushlight

@@ -1,0 +1,63 @@
+// Walks the blocks of a call and hands register tiles to the instruction set's kernels.
+#pragma once
+
+#include "kernels/gemm/gemm.h"
+#include "kernels/kernel.h"
+#include "kernels/vec/activation_kind.h"
+
+namespace rushlight {
+
+// What a 4-byte step of src and weight holds: one f32, four u8/s8, or two s16 (made from u8/s8).
+enum class GemmStep : uint8_t { f32, u8x4, s16x2 };
+
+struct GemmFormat {
+  GemmStep step;
+  int64_t granules;  // in the widest panel
+};
+
+// One register tile: `mr` rows (the kernel's own constant) by all columns of one panel.
+struct GemmTile {
+  const std::byte* const* rows;  // rows[tap * row_stride + i]: `steps` steps of row i; mr of them are readable
+  int64_t row_stride, taps, steps;
+  const std::byte* panel;
+  std::byte* dst;             // first `m` rows and `columns` columns are written
+  const std::byte* residual;  // null if absent
+  int64_t dst_row, residual_row;
+  const float* scale;
+  const float* bias;  // null if absent
+  int64_t m, columns;
+  float lo, hi, residual_scale;
+};
+
+using GemmTileFn = void (*)(const GemmTile& tile);
+using GemmActivateFn = void (*)(Activation kind, float alpha, float beta, float* x, int64_t n);
+
+struct GemmVariant {
+  int mr;
+  GemmTileFn run;
+};
+
+// The tiles of one kernel: for panels of 1 to 4 granules the heights there are, ascending, unused ones {0, null}.
+struct GemmKernel {
+  static constexpr int kVariants = 6;
+  GemmStep step;
+  int granules;
+  int src_bytes, dst_bytes;  // of an element
+  GemmVariant variant[4][kVariants];
+  GemmActivateFn activate;
+};
+
+void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end);
+
+// How a call is cut into tasks: blocks of rows (fastest), blocks of panels, batch.
+struct GemmBlocks {
+  int64_t m, m_block, m_blocks;
+  int64_t panel_block, panel_blocks;
+  int64_t tasks;
+};
+
+GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& params);
+bool gemm_gathers(const GemmFormat& format, const GemmParams& params);
+size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& params);
+
+}  // namespace rushlight

@@ -1,0 +1,55 @@
+// The packed form of a weight matrix: columns in granules of 16, granules dealt evenly to panels of at most nr columns.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/gemm/driver.h"
+#include "kernels/kernel.h"
+
+namespace rushlight {
+
+constexpr int64_t kGranule = 16;   // columns
+constexpr int64_t kStepBytes = 4;  // of k, a column: what one multiply-add instruction takes in each lane
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+inline int64_t step_depth(GemmStep step) { return step == GemmStep::f32 ? 1 : step == GemmStep::u8x4 ? 4 : 2; }
+
+inline GemmFormat gemm_format(const Row& row) {
+  const bool is_vnni = row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni || row.isa == Isa::generic;
+  const GemmStep step = row.types[0] == 'f' ? GemmStep::f32 : is_vnni ? GemmStep::u8x4 : GemmStep::s16x2;
+  return {step, row.nr / kGranule};
+}
+
+struct GemmPanel {
+  int64_t column, granules;
+  int64_t offset;  // bytes from the start of the matrix
+};
+
+class GemmLayout {
+ public:
+  GemmLayout(GemmFormat format, int64_t n, int64_t k)
+      : steps_(ceil_div(k, step_depth(format.step))),
+        header_(format.step == GemmStep::f32 ? 0 : int64_t(sizeof(int32_t))),
+        granules_(ceil_div(n, kGranule)),
+        panels_(ceil_div(granules_, format.granules)) {}
+
+  int64_t steps() const { return steps_; }
+  int64_t panels() const { return panels_; }
+  int64_t column_bytes() const { return steps_ * kStepBytes + header_; }
+  int64_t header_bytes() const { return header_; }
+  int64_t bytes() const { return granules_ * kGranule * column_bytes(); }
+
+  GemmPanel panel(int64_t index) const {
+    const int64_t least = granules_ / panels_, wide = granules_ % panels_;
+    const int64_t first = index * least + (index < wide ? index : wide);
+    return {first * kGranule, least + (index < wide), first * kGranule * column_bytes()};
+  }
+
+ private:
+  int64_t steps_, header_, granules_, panels_;
+};
+
+inline GemmLayout gemm_layout(GemmFormat format, const GemmParams& p) { return {format, p.n, p.k * p.kh * p.kw}; }
+
+}  // namespace rushlight

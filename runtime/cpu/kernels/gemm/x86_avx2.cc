@@ -1,0 +1,32 @@
+#include "kernels/gemm/tables.h"
+
+namespace rushlight {
+
+namespace {
+
+// No VNNI: pairs of s16, whose products and sum of two vpmaddwd holds exactly.
+struct StepS16x2 {
+  using Acc = VI;
+  static RL_INLINE VI broadcast(const std::byte* p) { return set_i(*reinterpret_cast<const int32_t*>(p)); }
+  static RL_INLINE VI load(const std::byte* p) { return load_i(reinterpret_cast<const int32_t*>(p)); }
+  static RL_INLINE void multiply_add(VI& acc, VI a, VI b) { acc = acc + VI{_mm256_madd_epi16(a.r, b.r)}; }
+};
+
+}  // namespace
+
+void gemm_f32f32f32_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = narrow_kernel<TileF32, float>(GemmStep::f32);
+  run_gemm(kernel, call, begin, end);
+}
+
+void gemm_u8s8u8_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS16x2, uint8_t>, uint8_t>(GemmStep::s16x2);
+  run_gemm(kernel, call, begin, end);
+}
+
+void gemm_u8s8f32_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS16x2, float>, float>(GemmStep::s16x2);
+  run_gemm(kernel, call, begin, end);
+}
+
+}  // namespace rushlight

@@ -1,0 +1,15 @@
+// What this machine can do at most, measured: the yardstick of benchmarks and of `explain`.
+#pragma once
+
+namespace rushlight {
+
+struct Peaks {
+  double f32_flops;   // multiply and add counted apart, a second, all threads together
+  double int8_ops;    // the same for u8 x s8 into s32
+  double read_bytes;  // a second, from a buffer larger than the caches of one core
+};
+
+// Takes some 0.3 s. Uses the widest instruction set of this CPU.
+Peaks measure_peaks(int threads);
+
+}  // namespace rushlight
