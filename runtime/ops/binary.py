@@ -84,6 +84,7 @@ def _define(
     *,
     kinds: str = NUMBER,
     result: str | None = None,
+    onnx: str | None = None,
     tolerance: float = 0.0,
     **fields: Any,
 ) -> None:
@@ -94,17 +95,19 @@ def _define(
         infer=_infer(kinds, result),
         reference=lambda a, b: np.asarray(reference(a, b)).astype(np.result_type(a, b) if result is None else result),
         doc=doc,
+        onnx=onnx,
         tolerance=tolerance,
         **{"cases": _cases(kinds), **fields},
     )
 
 
-for _name, _function, _onnx, _doc in (
-    ("add", np.add, "Add", "a + b; integers wrap."),
-    ("sub", np.subtract, "Sub", "a - b; integers wrap."),
-    ("mul", np.multiply, "Mul", "a b; integers wrap."),
-):
-    _define(_name, _function, _doc, onnx=_onnx, aten=f"{_name}.Tensor")
+_ARITHMETIC: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    ("add", np.add, "a + b; integers wrap."),
+    ("sub", np.subtract, "a - b; integers wrap."),
+    ("mul", np.multiply, "a b; integers wrap."),
+)
+for _name, _function, _doc in _ARITHMETIC:
+    _define(_name, _function, _doc, onnx=_name.capitalize(), aten=f"{_name}.Tensor")
 
 _define("div", _truncated_div, "a / b; integers truncate towards zero, and divided by 0 give 0.", onnx="Div")
 _define(
@@ -131,14 +134,15 @@ _define(
 _define("maximum", np.maximum, "The larger of a and b, NaN if one is.", aten="maximum.default")
 _define("minimum", np.minimum, "The smaller of a and b, NaN if one is.", aten="minimum.default")
 
-for _name, _function, _kinds, _onnx, _sign in (
+_COMPARISONS: tuple[tuple[str, Callable[..., Any], str, str | None, str], ...] = (
     ("eq", np.equal, ANY, "Equal", "=="),
     ("ne", np.not_equal, ANY, None, "!="),
     ("lt", np.less, NUMBER, "Less", "<"),
     ("le", np.less_equal, NUMBER, "LessOrEqual", "<="),
     ("gt", np.greater, NUMBER, "Greater", ">"),
     ("ge", np.greater_equal, NUMBER, "GreaterOrEqual", ">="),
-):
+)
+for _name, _function, _kinds, _onnx, _sign in _COMPARISONS:
     _define(
         _name,
         _function,
@@ -149,11 +153,12 @@ for _name, _function, _kinds, _onnx, _sign in (
         aten=f"{_name}.Tensor",
     )
 
-for _name, _function, _onnx, _doc in (
+_LOGIC: tuple[tuple[str, Callable[..., Any], str, str], ...] = (
     ("logical_and", np.logical_and, "And", "True where both are."),
     ("logical_or", np.logical_or, "Or", "True where at least one is."),
     ("logical_xor", np.logical_xor, "Xor", "True where exactly one is."),
-):
+)
+for _name, _function, _onnx, _doc in _LOGIC:
     _define(_name, _function, _doc, kinds=BOOL, result="bool", onnx=_onnx, aten=f"{_name}.default")
 
 

@@ -46,6 +46,6 @@ cast = define(
     infer=_infer,
     reference=convert,
     cases=_cases,
-    doc="x as another dtype. Floats become integers towards zero and saturate, NaN becomes 0; integers wrap; bool is x != 0.",
+    doc="x as another dtype: floats to integers towards zero, saturating, NaN to 0; integers wrap; bool is x != 0.",
     tolerance=0.0,
 )

@@ -206,7 +206,7 @@ def _not_negative(out: Array) -> bool:
     return not np.any(out < 0)
 
 
-for _name, _function, _onnx, _low, _doc, _fields in (
+_FLOAT_FUNCTIONS: tuple[tuple[str, Callable[..., Any], str | None, float, str, dict[str, Any]], ...] = (
     ("exp", np.exp, "Exp", -4, "e to the power of x.", {"invariant": _not_negative}),
     ("log", np.log, "Log", 0.01, "Natural logarithm; NaN below 0.", {}),
     ("sqrt", np.sqrt, "Sqrt", 0, "Square root, correctly rounded; NaN below 0.", {"tolerance": 0.0}),
@@ -223,16 +223,18 @@ for _name, _function, _onnx, _low, _doc, _fields in (
     ("rsqrt", lambda x: 1 / np.sqrt(x), None, 0.01, "1 / sqrt(x).", {"decompose": _decompose_rsqrt}),
     ("reciprocal", lambda x: 1 / x, "Reciprocal", 0.01, "1 / x.", {"decompose": _decompose_reciprocal}),
     ("silu", lambda x: x * sigmoid(x), None, -4, "x sigmoid(x).", {"decompose": _decompose_silu}),
-):
+)
+for _name, _function, _onnx, _low, _doc, _fields in _FLOAT_FUNCTIONS:
     _define(_name, _function, _doc, low=_low, onnx=_onnx, aten=f"{_name}.default", **_fields)
 
-for _name, _function, _onnx, _doc, _fields in (
+_NUMBER_FUNCTIONS: tuple[tuple[str, Callable[..., Any], str | None, str, dict[str, Any]], ...] = (
     ("relu", lambda x: np.maximum(x, 0), "Relu", "max(x, 0).", {"decompose": _decompose_relu}),
     ("abs", np.abs, "Abs", "Absolute value; the smallest integer stays what it is.", {}),
     ("neg", np.negative, "Neg", "-x, wrapping for integers.", {}),
     ("sign", _sign, "Sign", "-1, 0 or 1; 0 for NaN.", {}),
     ("square", np.square, None, "x x, wrapping for integers.", {"decompose": _decompose_square}),
-):
+)
+for _name, _function, _onnx, _doc, _fields in _NUMBER_FUNCTIONS:
     _define(_name, _function, _doc, kinds=NUMBER, onnx=_onnx, aten=f"{_name}.default", tolerance=0.0, **_fields)
 
 _define(
