@@ -61,9 +61,9 @@ def bind_symbols(graph: Graph, shapes: Iterable[tuple[int, ...]]) -> dict[str, i
         if len(shape) != value.type.rank:
             raise ShapeError(f"input '{value.name}' has shape {list(shape)}, expected {value.type}")
         for dim, size in zip(value.type.shape, shape, strict=True):
-            symbol = dim.as_symbol() if isinstance(dim, Dim) else None
-            if symbol is not None and sizes.setdefault(symbol, size) != size:
-                raise ShapeError(f"dimension '{symbol}' is {sizes[symbol]} and {size}")
+            solved = dim.solve(size) if isinstance(dim, Dim) else None
+            if solved is not None and sizes.setdefault(*solved) != solved[1]:
+                raise ShapeError(f"dimension '{solved[0]}' is {sizes[solved[0]]} and {solved[1]}")
     for symbol, size in sizes.items():
         limits = graph.symbols.get(symbol)
         if limits is not None and (size < limits.low or (limits.high is not None and size > limits.high)):

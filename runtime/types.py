@@ -82,6 +82,15 @@ class Dim:
                 return monomial[0]
         return None
 
+    def solve(self, size: int) -> tuple[str, int] | None:
+        """Symbol and value, rounded down, for which ``a * symbol + b`` is `size`; None for any other expression."""
+        linear = [(m[0], c) for m, c in self.terms if len(m) == 1 and isinstance(m[0], str)]
+        offset = sum(c for m, c in self.terms if not m)
+        if len(linear) != 1 or len(self.terms) != 1 + bool(offset):
+            return None
+        symbol, factor = linear[0]
+        return str(symbol), (size - offset) // factor
+
     def evaluate(self, binding: Mapping[str, int]) -> int:
         """The value under `binding` (symbol -> int). Raises ShapeError for a symbol that is not bound."""
         total = 0
