@@ -38,25 +38,31 @@ def _infer(kinds: str, dtype: str | None = None) -> Callable[[TensorType, Tensor
     return infer
 
 
-def _cases(kinds: str, low: float = -4, special: bool = True) -> Callable[[], Iterator[Case]]:
-    """Samples of a start at `low`, so that powers stay real."""
+def _cases(kinds: str, low: float = -4, special: bool = True, divisor: bool = False) -> Callable[[], Iterator[Case]]:
+    """Samples of a start at `low`, so that powers stay real; a `divisor` b is 0 for integers in a case of its own."""
     dtypes = {FLOAT: (np.float32,), NUMBER: (np.float32, np.int32), ANY: (np.float32, np.int64, bool), BOOL: (bool,)}[
         kinds
     ]
 
+    def second(shape: tuple[int, ...], dtype: Any, low: float = -4, high: float = 4) -> Array:
+        b = sample(shape, dtype, low, high, seed=1)
+        return np.asarray(np.where(b == 0, 1, b)).astype(dtype) if divisor and b.dtype.kind in "iu" else b
+
     def cases() -> Iterator[Case]:
         for dtype in dtypes:
             for shape in SHAPES:
-                yield Case((sample(shape, dtype, low), sample(shape, dtype, seed=1)))
+                yield Case((sample(shape, dtype, low), second(shape, dtype)))
             for a, b in _BROADCASTS:
-                yield Case((sample(a, dtype, low), sample(b, dtype, seed=1)))
+                yield Case((sample(a, dtype, low), second(b, dtype)))
         if kinds != BOOL:
             yield Case((sample((4, 6), np.float64, low), sample((6,), np.float64, seed=1)))
             if special:
                 yield Case((_SPECIAL[:, None], _SPECIAL))
         if NUMBER in kinds:
             for dtype in (np.int8, np.uint8, np.int64):
-                yield Case((sample((9, 5), dtype, -100, 100), sample((9, 5), dtype, -100, 100, seed=1)))
+                yield Case((sample((9, 5), dtype, -100, 100), second((9, 5), dtype, -100, 100)))
+        if divisor:
+            yield Case((np.array([[-7], [0], [7]], np.int32), np.array([-2, 0, 2], np.int32)))
 
     return cases
 
@@ -109,20 +115,34 @@ _ARITHMETIC: tuple[tuple[str, Callable[..., Any], str], ...] = (
 for _name, _function, _doc in _ARITHMETIC:
     _define(_name, _function, _doc, onnx=_name.capitalize(), aten=f"{_name}.Tensor")
 
-_define("div", _truncated_div, "a / b; integers truncate towards zero, and divided by 0 give 0.", onnx="Div")
+_define(
+    "div",
+    _truncated_div,
+    "a / b; integers truncate towards zero, and divided by 0 give 0.",
+    cases=_cases(NUMBER, divisor=True),
+    onnx="Div",
+)
 _define(
     "floor_divide",
     np.floor_divide,
     "Largest whole number that is not above a / b; integers divided by 0 give 0.",
+    cases=_cases(NUMBER, divisor=True),
     aten="floor_divide.default",
 )
 _define(
     "remainder",
     np.remainder,
     "a - b floor(a / b), with the sign of b; 0 for integers where b is 0.",
+    cases=_cases(NUMBER, divisor=True),
     aten="remainder.Tensor",
 )
-_define("fmod", np.fmod, "Remainder with the sign of a; 0 for integers where b is 0.", aten="fmod.Tensor")
+_define(
+    "fmod",
+    np.fmod,
+    "Remainder with the sign of a; 0 for integers where b is 0.",
+    cases=_cases(NUMBER, divisor=True),
+    aten="fmod.Tensor",
+)
 _define(
     "pow",
     _pow,

@@ -31,10 +31,10 @@ def _output_types(body: Graph) -> tuple[TensorType, ...]:
 
 
 def _run(body: Graph, arrays: Sequence[Array]) -> tuple[Array, ...]:
-    from ..reference import run_graph
+    from ..reference import run_reference
 
     named = {value.name: array for value, array in zip(body.inputs, arrays, strict=True)}
-    results = run_graph(body, named)
+    results = run_reference(body, named)
     return tuple(results[name] for name, _ in body.outputs)
 
 

@@ -264,7 +264,7 @@ conv3d = define(
     infer=_infer_conv3d,
     reference=convolve,
     cases=lambda: _cases(
-        ((1, 2, 4, 5, 6), (3, 2, 3, 3, 3), 3, {"padding": (1, 1, 1, 1, 1, 1)}),
+        ((2, 2, 4, 5, 6), (3, 2, 3, 3, 3), 3, {"padding": (1, 1, 1, 1, 1, 1)}),
         ((1, 4, 5, 4, 7), (4, 2, 2, 1, 3), None, {"stride": (2, 1, 2), "groups": 2, "padding": (0, 1, 0, 1, 0, 2)}),
         ((1, 1, 1, 1, 1), (1, 1, 1, 1, 1), 1, {}),
     ),

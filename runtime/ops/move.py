@@ -161,10 +161,13 @@ reshape = define(
     infer=_infer_reshape,
     reference=lambda x, shape: np.reshape(x, shape),
     cases=lambda: _cases(
-        ((2, 6), {"shape": (3, 4)}), ((5,), {"shape": (1, 5, 1)}), ((), {"shape": (1,)}), ((0, 3), {"shape": (3, 0, 2)})
+        ((2, 6), {"shape": (3, 4)}),
+        ((2, 3, 4), {"shape": (2, 12)}),
+        ((5,), {"shape": (1, 5, 1)}),
+        ((), {"shape": (1,)}),
+        ((0, 3), {"shape": (3, 0, 2)}),
     ),
     tolerance=0.0,
-    aten="view.default",
     doc="The elements in the same order in another shape.",
 )
 

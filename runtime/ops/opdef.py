@@ -175,7 +175,7 @@ def normalize_attr(op: str, name: str, attr: Attr, value: AttrValue) -> AttrValu
                 )
             return value
         case "dtype":
-            dtype = np.dtype(value).name
+            dtype = value if isinstance(value, str) else _dtype_name(value)
             if dtype not in DTYPES:
                 raise fail()
             return dtype
@@ -186,8 +186,19 @@ def normalize_attr(op: str, name: str, attr: Attr, value: AttrValue) -> AttrValu
                 return tuple(v if isinstance(v, Dim) else scalar(int, v) for v in value)
             return tuple(scalar(int if attr.kind == "ints" else float, v) for v in value)
         case "graph":
+            from ..ir.graph import Graph
+
+            if not isinstance(value, Graph):
+                raise fail()
             return value
     raise UnsupportedError(f"{op}: attribute '{name}' is of unknown kind {attr.kind}")
+
+
+def _dtype_name(value: Any) -> str:
+    try:
+        return np.dtype(value).name
+    except TypeError:
+        return ""
 
 
 _REGISTRY: dict[str, OpDef] = {}
