@@ -16,7 +16,7 @@ from .errors import RushlightError, ShapeError
 from .execution import Execution
 from .ir import Graph
 from .ops import Array
-from .passes import prepare
+from .plan.prepare import prepare
 from .plan import Plan
 from .types import Dim, TensorType
 
@@ -87,9 +87,9 @@ class Method:
                 )
             for dim, size in zip(shape, array.shape, strict=True):
                 if isinstance(dim, Dim):
-                    symbol = dim.as_symbol()
-                    if symbol is not None:
-                        sizes.setdefault(symbol, size)
+                    solved = dim.solve(size)
+                    if solved is not None:
+                        sizes.setdefault(*solved)
         for spec, shape, array in zip(self.inputs, self._shapes, arrays, strict=True):
             for dim, size in zip(shape, array.shape, strict=True):
                 expected = dim.evaluate(sizes) if isinstance(dim, Dim) else dim

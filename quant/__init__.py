@@ -1,0 +1,5 @@
+"""Quantization: observers, placement, calibration, report."""
+
+from .quantize import quantize
+
+__all__ = ["quantize"]

@@ -1,0 +1,161 @@
+"""Decides which values of a graph are quantized, so that integer operators form unbroken chains.
+
+Matrix operators (`conv2d`, `linear` with constant weights) are always integer. Operators between them (additions, pools,
+activations, moves) are integer where everything that they read comes as integers and everything that reads them takes
+integers; otherwise they, and the chain up to the next matrix operator, stay float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rushlight.runtime.ir import Graph, Node, Value
+from rushlight.runtime.passes.quantized import is_clamp
+
+MATRIX = ("conv2d", "linear")
+UNARY = {"relu", "clamp", "hardswish", "silu", "sigmoid", "hardsigmoid", "gelu", "tanh", "mish", "leaky_relu", "elu"}
+SAME_RANGE = {"max_pool2d", "concat", "reshape", "permute", "slice", "flip"}
+"""Operators whose result holds nothing but elements of their inputs: one quantization serves all of them."""
+
+
+@dataclass
+class Placement:
+    """`weights`: matrix nodes whose weights become int8. `groups`: sets of values that share one quantization."""
+
+    weights: list[Node] = field(default_factory=list)
+    groups: list[list[Value]] = field(default_factory=list)
+
+
+def place_quantization(graph: Graph) -> Placement:
+    """Where to quantize `graph`, which is canonical (batch norms folded, activations recognized)."""
+    users = graph.users()
+    kept = graph.kept()
+    integer = _integer_nodes(graph, users, kept)
+    wanted: dict[Value, None] = {}
+    for node in graph.nodes:
+        if node not in integer:
+            continue
+        reads = _reads(node)
+        skipped = _absorbed(node, users, kept) | {v for v in reads if _merges(v, node, users, kept)}
+        for value in reads:
+            if value not in skipped:
+                wanted.setdefault(value)
+        if node.op.name not in MATRIX and not _is_interior(node, users, kept):
+            wanted.setdefault(node.output)
+    return Placement([node for node in graph.nodes if _is_matrix(node)], _share(wanted, integer))
+
+
+def _is_matrix(node: Node) -> bool:
+    if node.op.name not in MATRIX or node.output.dtype != np.float32:
+        return False
+    weight, bias = node.inputs[1], node.inputs[2]
+    plain = node.attrs["activation"] == "none" and node.inputs[3] is None
+    return plain and weight is not None and weight.is_constant and (bias is None or bias.is_constant)
+
+
+def _is_candidate(node: Node) -> bool:
+    """Whether integers can pass through this node."""
+    if any(out.dtype != np.float32 for out in node.outputs) or len(node.outputs) != 1:
+        return False
+    name = node.op.name
+    if name in ("add", "mul"):
+        return all(value is not None and not value.is_constant for value in node.inputs)
+    if name == "mean":
+        rank = node.inputs[0].type.rank if node.inputs[0] is not None else 0
+        return rank == 4 and sorted(d % 4 for d in node.attrs["dim"]) in ([1, 2], [2, 3])
+    if name == "concat":
+        return all(value is not None and not value.is_constant for value in node.inputs)
+    return name in UNARY or name in SAME_RANGE or name == "avg_pool2d"
+
+
+def _integer_nodes(graph: Graph, users: dict[Value, list[Node]], kept: set[Value]) -> set[Node]:
+    integer = {node for node in graph.nodes if _is_matrix(node) or _is_candidate(node)}
+    changed = True
+    while changed:
+        changed = False
+        for node in list(integer):
+            if _is_matrix(node):
+                continue
+            readers = users.get(node.output, [])
+            fed = all(value.producer in integer for value in _reads(node))
+            if not fed or not readers or node.output in kept or any(reader not in integer for reader in readers):
+                integer.discard(node)
+                changed = True
+    return integer
+
+
+def _reads(node: Node) -> list[Value]:
+    """The float values that a node reads as data."""
+    values = node.inputs[:1] if node.op.name in MATRIX else node.inputs
+    return [value for value in values if value is not None and not value.is_constant]
+
+
+def _is_private(value: Value, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    return value not in kept and len(users.get(value, ())) == 1
+
+
+def _absorbed(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> set[Value]:
+    """The matrix operator's result that an addition takes in unquantized: it becomes that operator's residual."""
+    if node.op.name != "add":
+        return set()
+    left, right = _reads(node)
+    if left.type != right.type:
+        return set()
+    for value in (left, right):
+        if value.producer is not None and _is_matrix(value.producer) and _is_private(value, users, kept):
+            return {value}
+    return set()
+
+
+def _merges(value: Value, reader: Node, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    """Whether nothing is quantized between `value` and its only reader: a clamp joins the operator before it, a chain of
+    pointwise functions becomes one table."""
+    producer = value.producer
+    if producer is None or not _is_private(value, users, kept):
+        return False
+    if is_clamp(reader):
+        return producer.op.name in (*MATRIX, "add", "mul", "mean", "avg_pool2d", *UNARY)
+    return reader.op.name in UNARY and producer.op.name in UNARY and not _clamps_an_operator(producer, users, kept)
+
+
+def _clamps_an_operator(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    """Whether a clamp belongs to the epilogue of the integer operator before it, so that its result is quantized."""
+    while is_clamp(node):
+        value = node.inputs[0]
+        if value is None or value.producer is None or not _is_private(value, users, kept):
+            return False
+        node = value.producer
+        if node.op.name in (*MATRIX, "add", "mul", "mean", "avg_pool2d"):
+            return True
+    return False
+
+
+def _is_interior(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    """Whether the only reader takes the node's result in unquantized."""
+    readers = users.get(node.output, [])
+    if len(readers) != 1 or node.output in kept:
+        return False
+    return _merges(node.output, readers[0], users, kept)
+
+
+def _share(wanted: Iterable[Value], integer: set[Node]) -> list[list[Value]]:
+    """Groups of values that one quantization must serve."""
+    leader = {value: value for value in wanted}
+
+    def find(value: Value) -> Value:
+        while leader[value] is not value:
+            value = leader[value]
+        return value
+
+    for node in integer:
+        if node.op.name in SAME_RANGE and node.output in leader:
+            for value in _reads(node):
+                if value in leader:
+                    leader[find(value)] = find(node.output)
+    groups: dict[Value, list[Value]] = {}
+    for value in leader:
+        groups.setdefault(find(value), []).append(value)
+    return list(groups.values())

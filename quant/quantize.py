@@ -1,0 +1,79 @@
+"""`rl.quantize`: a float program to an int8 program, calibrated on data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
+
+from rushlight.runtime.errors import QuantizationError
+from rushlight.runtime.model import Model, load
+from rushlight.runtime.passes import canonicalize
+from rushlight.runtime.program import Program
+
+from .calibrate import observe
+from .data import CalibrationData
+from .insert import insert_quantization, uint8_for
+from .observers import OBSERVERS
+from .placement import place_quantization
+from .report import layer_report, write_report
+
+SCHEMES = ("int8",)
+
+
+def quantize(
+    program: Program,
+    data: CalibrationData,
+    scheme: str = "int8",
+    evaluate: Callable[[Model], float] | None = None,
+    max_drop: float | None = None,
+    report: str | PathLike[str] | None = None,
+    *,
+    observer: str = "minmax",
+    progress: Callable[[int], None] | None = None,
+) -> Program:
+    """A program whose matrix operators, and the chains between them, run on int8 weights and uint8 activations.
+
+    `data`: calibration inputs: a path to an `.npz` (one array an input, samples along axis 0), a dict of such arrays, or
+    an iterable of an array, a tuple or a dict a run. `evaluate(model) -> float`, higher is better: with `max_drop` the
+    quantized model is refused (QuantizationError) if it scores lower by more than that. `report`: a file to write what was
+    done to, `.json` or `.html`. `observer`: "minmax" or "percentile". `progress` is told the samples done.
+
+    Weights are symmetric per output channel, activations asymmetric per tensor. Raises QuantizationError for data that
+    cannot be used, naming the input and the sample, and for programs with nothing to quantize.
+    """
+    if scheme not in SCHEMES:
+        raise QuantizationError(f"scheme '{scheme}' is not known; there is {', '.join(SCHEMES)}")
+    if observer not in OBSERVERS:
+        raise QuantizationError(f"observer '{observer}' is not known; there is {', '.join(OBSERVERS)}")
+    if max_drop is not None and evaluate is None:
+        raise QuantizationError("max_drop needs evaluate")
+    graph = program.graph.clone()
+    if any(node.op.name == "dequantize" for node in graph.nodes):
+        raise QuantizationError("the program is quantized already")
+    canonicalize(graph)
+    placement = place_quantization(graph)
+    if not placement.weights:
+        raise QuantizationError("there is no convolution or linear layer with constant weights to quantize")
+    values = [value for group in placement.groups for value in group]
+    ranges = observe(graph, values, data, OBSERVERS[observer], progress)
+    activations = {}
+    for group in placement.groups:
+        how = uint8_for(min(ranges[v][0] for v in group), max(ranges[v][1] for v in group))
+        activations.update(dict.fromkeys(group, how))
+    recipe: dict[str, Any] = {"scheme": scheme, "observer": observer, "layers": layer_report(placement, ranges)}
+    insert_quantization(graph, placement.weights, activations)
+    methods = {**program.methods, _main(program): graph}
+    quantized = Program(methods, {**program.provenance, "quantization": recipe})
+    if evaluate is not None:
+        recipe["score"] = {"float": float(evaluate(load(program))), "int8": float(evaluate(load(quantized)))}
+        drop = recipe["score"]["float"] - recipe["score"]["int8"]
+        if max_drop is not None and not drop <= max_drop:
+            raise QuantizationError(f"the quantized model scores {drop:.6g} lower, allowed is {max_drop:g}")
+    if report is not None:
+        write_report(recipe, report)
+    return quantized
+
+
+def _main(program: Program) -> str:
+    return next(name for name, graph in program.methods.items() if graph is program.graph)

@@ -1,0 +1,75 @@
+"""Functions of single elements: unary, binary with broadcasting, where, casts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...ir import Node, Value
+from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ..strides import MAX_AXES, broadcast_loops
+
+ALPHA = {"leaky_relu": "negative_slope", "elu": "alpha"}
+"""Attributes that the unary kernels take as alpha."""
+
+
+def lower_unary(node: Node, lower: Lowering) -> bool:
+    (x,) = node.inputs
+    assert x is not None
+    types = short_dtype(x.dtype) + short_dtype(node.output.dtype)
+    size, memory = x.type.size, [(node.output, x)]
+    row = lower.find("unary", _kernel_name(node), types)
+    if row is not None:
+        params = {"n": size, **_function_params(node.op.name, node.attrs)}
+        lower.step(node, row, {"x": x, "out": node.output}, params, in_place=memory)
+        return True
+    row = lower.find("cast", node.op.name, types)
+    if row is None:
+        return False
+    lower.step(node, row, {"x": x, "out": node.output}, {"n": size}, in_place=memory)
+    return True
+
+
+def _kernel_name(node: Node) -> str:
+    return "gelu_tanh" if node.attrs.get("approximate") == "tanh" else node.op.name
+
+
+def _function_params(name: str, attrs: Mapping[str, Any]) -> dict[str, Param]:
+    if name == "clamp":
+        low, high = attrs["min"], attrs["max"]
+        return {"alpha": -np.inf if low is None else low, "beta": np.inf if high is None else high}
+    if name == "softplus":
+        return {"alpha": 1.0, "beta": 20.0}
+    return {"alpha": attrs[ALPHA[name]] if name in ALPHA else 0.0, "beta": 0.0}
+
+
+def lower_broadcast(node: Node, lower: Lowering) -> bool:
+    """An operator whose inputs broadcast to its output, by the kernel of its name."""
+    values = [value for value in node.inputs if value is not None]
+    family = "where" if node.op.name == "where" else "binary"
+    row = lower.find(family, node.op.name, "".join(short_dtype(v.dtype) for v in (*values, node.output)))
+    if row is None:
+        return False
+    names = [name for name, _ in lower.backend.operand_names(family)]
+    params = broadcast_params(values, node.output, names)
+    if params is None:
+        return False
+    memory = [(node.output, value) for value in values if value.type == node.output.type]
+    lower.step(node, row, dict(zip(names, (*values, node.output), strict=True)), params, in_place=memory)
+    return True
+
+
+def broadcast_params(values: Sequence[Value], out: Value, names: Sequence[str]) -> dict[str, Param] | None:
+    """Parameters `rank`, `shape` and `<operand>_strides`; None where there are more axes than they have room for."""
+    loops = broadcast_loops([value.shape for value in values], out.shape)
+    if len(loops) > MAX_AXES:
+        return None
+    params: dict[str, Param] = {"rank": len(loops), "shape": [loop.size for loop in loops]}
+    for index in range(len(values)):
+        params[f"{names[index]}_strides"] = [loop.strides[index] for loop in loops]
+    return params
+
+
+RULES: Mapping[str, Rule] = {"unary": lower_unary, "cast": lower_unary, "binary": lower_broadcast}

@@ -1,0 +1,62 @@
+"""Strided views of dense tensors, with as few axes as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..types import DimLike
+
+MAX_AXES = 6
+"""Axes that the kernels' parameters have room for."""
+
+
+@dataclass
+class Loop:
+    """One axis of an iteration: its size, and each operand's stride along it in elements (0 broadcasts)."""
+
+    size: DimLike
+    strides: list[DimLike]
+
+
+def dense_strides(shape: Sequence[DimLike]) -> list[DimLike]:
+    """Strides of a dense row-major tensor, in elements."""
+    strides: list[DimLike] = []
+    step: DimLike = 1
+    for size in reversed(shape):
+        strides.insert(0, step)
+        step = step * size
+    return strides
+
+
+def broadcast_strides(shape: Sequence[DimLike], target: Sequence[DimLike]) -> list[DimLike]:
+    """Strides of a dense tensor of `shape` as it broadcasts to `target`."""
+    missing = len(target) - len(shape)
+    strides = dense_strides(shape)
+    return [0] * missing + [
+        0 if size == 1 and wanted != 1 else stride
+        for size, stride, wanted in zip(shape, strides, target[missing:], strict=True)
+    ]
+
+
+def collapse(loops: Sequence[Loop]) -> list[Loop]:
+    """The same iteration with axes of size 1 dropped and neighbours merged where every operand allows it."""
+    out: list[Loop] = []
+    for loop in loops:
+        if loop.size == 1:
+            continue
+        if out:
+            last = out[-1]
+            pairs = zip(last.strides, loop.strides, strict=True)
+            if all(outer == inner * loop.size for outer, inner in pairs):
+                out[-1] = Loop(last.size * loop.size, loop.strides)
+                continue
+        out.append(loop)
+    return out or [Loop(1, [0] * len(loops[0].strides) if loops else [])]
+
+
+def broadcast_loops(shapes: Sequence[Sequence[DimLike]], target: Sequence[DimLike]) -> list[Loop]:
+    """The iteration over `target` with one operand for each of `shapes`."""
+    strides = [broadcast_strides(shape, target) for shape in shapes]
+    loops = [Loop(size, [s[axis] for s in strides]) for axis, size in enumerate(target)]
+    return collapse(loops) if loops else [Loop(1, [0] * len(shapes))]

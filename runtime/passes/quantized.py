@@ -1,0 +1,110 @@
+"""Reads quantize and dequantize nodes: which values are integers in disguise, and with what parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir import Graph, Node, Value
+from ..ops import Array
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A float value that is `(q - zero_point) * scale` of a uint8 value, per tensor."""
+
+    q: Value
+    scale: float
+    zero_point: int
+
+
+class Reader:
+    """Answers questions about the quantization of a graph that does not change meanwhile."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.users = graph.users()
+        self.kept = graph.kept()
+
+    def is_private(self, value: Value | None) -> bool:
+        """Whether `value` has one reader and is no output."""
+        return value is not None and len(self.users.get(value, ())) == 1 and value not in self.kept
+
+    def quantized(self, value: Value | None) -> Quantized | None:
+        """`value` as a dequantized uint8 value, if it is one."""
+        node = value.producer if value is not None else None
+        if node is None or node.op.name != "dequantize" or not is_activation(node):
+            return None
+        q = node.inputs[0]
+        assert q is not None
+        return Quantized(q, *parameters(node))
+
+    def chain_start(self, quantize: Node) -> Node | None:
+        """The node whose result is quantized, clamping activations between them skipped."""
+        value = quantize.inputs[0]
+        while value is not None and value.producer is not None:
+            node = value.producer
+            if not is_clamp(node):
+                return node
+            if not self.is_private(node.inputs[0]):
+                return None
+            value = node.inputs[0]
+        return None
+
+
+def is_clamp(node: Node) -> bool:
+    return node.op.name in ("relu", "clamp")
+
+
+def is_activation(node: Node) -> bool:
+    """Whether a quantize or dequantize node is per tensor, on uint8, with constant parameters."""
+    _, scale, zero_point = node.inputs
+    assert scale is not None and zero_point is not None
+    constant = scale.data is not None and zero_point.data is not None
+    return node.attrs["axis"] is None and constant and zero_point.dtype == np.uint8 and scale.dtype == np.float32
+
+
+def parameters(node: Node) -> tuple[float, int]:
+    """Scale and zero point of a per-tensor quantize or dequantize node."""
+    _, scale, zero_point = node.inputs
+    assert scale is not None and zero_point is not None and scale.data is not None and zero_point.data is not None
+    return float(scale.data), int(zero_point.data)
+
+
+def is_same(x: Quantized, quantize: Node) -> bool:
+    """Whether `quantize` gives back the integers of `x` unchanged."""
+    return (x.scale, x.zero_point) == parameters(quantize)
+
+
+def clamp_range(quantize: Node, start: Node) -> tuple[int, int] | None:
+    """The clamps between `start` and `quantize` as a range of quantized values; None where they leave nothing."""
+    scale, zero_point = parameters(quantize)
+    low, high = 0, 255
+    value = quantize.inputs[0]
+    while value is not None and value.producer is not None and value.producer is not start:
+        node = value.producer
+        bounds = (0.0, None) if node.op.name == "relu" else (node.attrs["min"], node.attrs["max"])
+        if bounds[0] is not None:
+            low = max(low, _quantize(bounds[0], scale, zero_point))
+        if bounds[1] is not None:
+            high = min(high, _quantize(bounds[1], scale, zero_point))
+        value = node.inputs[0]
+    return (low, high) if low <= high else None
+
+
+def weight(value: Value | None) -> tuple[Array, Array] | None:
+    """Symmetric int8 weights and their float64 scales per output channel (axis 0), if `value` is such a constant."""
+    node = value.producer if value is not None else None
+    if node is None or node.op.name != "dequantize":
+        return None
+    q, scale, zero_point = node.inputs
+    assert q is not None and scale is not None and zero_point is not None
+    if q.data is None or scale.data is None or zero_point.data is None:
+        return None
+    if q.dtype != np.int8 or np.any(zero_point.data != 0) or node.attrs["axis"] not in (None, 0):
+        return None
+    return q.data, np.broadcast_to(scale.data.reshape(-1), q.data.shape[:1]).astype(np.float64)
+
+
+def _quantize(x: float, scale: float, zero_point: int) -> int:
+    return int(np.clip(np.rint(np.float32(x) / np.float32(scale)) + zero_point, 0, 255))

@@ -1,0 +1,36 @@
+"""From the graph in the file to the graph that a backend plans: the one list of passes that run at load."""
+
+from __future__ import annotations
+
+from ..ir import Graph, Node, verify
+from ..passes import canonicalize, fuse_epilogues
+from ..passes.channels_last import channels_last
+from ..passes.decompose import decompose
+from ..passes.lower_quant import lower_quant
+from .lowering import Backend, Lowering, lower_node
+
+MAX_ROUNDS = 8
+"""Decompositions of decompositions end long before this."""
+
+
+def prepare(graph: Graph, backend: Backend) -> Graph:
+    """A new graph for `backend`: integer where quantized, fused, channels last, without operators that it lacks a kernel
+    for where their decomposition has one."""
+    out = graph.clone()
+    canonicalize(out)
+    lower_quant(out)
+    fuse_epilogues(out)
+    channels_last(out)
+    for _ in range(MAX_ROUNDS):
+        if not decompose(out, lambda node: has_kernel(node, backend)):
+            break
+        canonicalize(out)
+        fuse_epilogues(out)
+        channels_last(out)
+    verify(out)
+    return out
+
+
+def has_kernel(node: Node, backend: Backend) -> bool:
+    """Whether the backend has a rule and a kernel for this node."""
+    return lower_node(node, Lowering(backend))
