@@ -1,0 +1,56 @@
+// How a depthwise call is cut into tasks, and where the taps of a run of output pixels lie. All of it has internal
+// linkage: ISA files include it.
+#pragma once
+
+#include "kernels/depthwise/depthwise.h"
+
+namespace rushlight {
+namespace {
+
+// Output pixels that are computed together, at most.
+constexpr int kRun = 7;
+
+// A task is a chunk of channels of a band of output rows of one image. The chunk is so narrow that the input rows under
+// the filter stay in the first-level cache from one output row to the next.
+struct Split {
+  int64_t chunk, chunks, bands;
+};
+constexpr int64_t kBand = 8;
+
+// `tile` channels is the unit of packed weights; a chunk starts at a multiple of it.
+inline Split split_tasks(const DepthwiseParams& p, int64_t tile, int64_t element_bytes) {
+  constexpr int64_t cache = 24 << 10;
+  int64_t chunk = cache / (p.kh * (p.iw + p.kw) * element_bytes) / tile * tile;
+  const int64_t all = (p.c + tile - 1) / tile * tile;
+  if (chunk < tile) chunk = tile;
+  if (chunk > all) chunk = all;
+  return {chunk, chunk ? all / chunk + (all % chunk != 0) : 0, (p.oh + kBand - 1) / kBand};
+}
+
+struct Task {
+  int64_t image, row, row_end, channel, channels;
+};
+
+inline Task find_task(const DepthwiseParams& p, const Split& s, int64_t index) {
+  const int64_t channel = index % s.chunks * s.chunk, band = index / s.chunks % s.bands;
+  const int64_t row = band * kBand, row_end = row + kBand < p.oh ? row + kBand : p.oh;
+  return {index / s.chunks / s.bands, row, row_end, channel, p.c - channel < s.chunk ? p.c - channel : s.chunk};
+}
+
+// Sets table[ky * pitch + j] to the pixel of input row oy * sh - ph + ky * dh and column x + j * step, or to `outside`.
+template <class T>
+inline void point_taps(const DepthwiseParams& p, const T* image, int64_t oy, int64_t x, int64_t columns, int64_t step,
+                       const T* outside, const T** table, int64_t pitch) {
+  for (int64_t ky = 0; ky < p.kh; ++ky) {
+    const int64_t y = oy * p.sh - p.ph + ky * p.dh;
+    const bool inside = y >= 0 && y < p.ih;
+    const T* const row = image + (inside ? y : 0) * p.iw * p.src_pixel;
+    for (int64_t j = 0; j < columns; ++j) {
+      const int64_t column = x + j * step;
+      table[ky * pitch + j] = inside && column >= 0 && column < p.iw ? row + column * p.src_pixel : outside;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rushlight
