@@ -1,4 +1,5 @@
-// 32 bytes: a tile of 32 channels; for ISA files. Interleaving and packing work within 128-bit lanes and undo each other.
+// 32 bytes: a tile of 32 channels; for ISA files. Interleaving and packing work within 128-bit lanes and undo each
+// other.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,9 @@ struct BytesYmm {
   struct Spread {
     Int even, odd;
   };
-  static RL_INLINE Spread spread(Int x) { return {_mm256_and_si256(x, _mm256_set1_epi16(255)), _mm256_srli_epi16(x, 8)}; }
+  static RL_INLINE Spread spread(Int x) {
+    return {_mm256_and_si256(x, _mm256_set1_epi16(255)), _mm256_srli_epi16(x, 8)};
+  }
   static RL_INLINE Int dot(Int sum, Spread x, const std::byte* w) {
     const Int even = _mm256_madd_epi16(x.even, load(w)), odd = _mm256_madd_epi16(x.odd, load(w + kTile));
     return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
@@ -57,11 +60,12 @@ struct BytesYmm {
     store_bytes_n(p, a, eighth(n, 0));
     store_bytes_n(p + 8, _mm_unpackhi_epi64(a, a), eighth(n, 1));
   }
-  static RL_INLINE Int load_n(const void* p, int n) {
+  // Not inline: it is long and only a last, partial tile needs it.
+  static __attribute__((noinline)) Int load_n(const void* p, int n) {
     const auto* bytes = static_cast<const uint8_t*>(p);
     return _mm256_set_m128i(load_half(bytes + 16, n - 16), load_half(bytes, n));
   }
-  static RL_INLINE void store_n(void* p, Int a, int n) {
+  static __attribute__((noinline)) void store_n(void* p, Int a, int n) {
     auto* bytes = static_cast<uint8_t*>(p);
     store_half(bytes, _mm256_castsi256_si128(a), n);
     store_half(bytes + 16, _mm256_extracti128_si256(a, 1), n - 16);

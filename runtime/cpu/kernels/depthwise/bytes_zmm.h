@@ -1,4 +1,5 @@
-// 64 bytes: a tile of 64 channels; for ISA files. Interleaving and packing work within 128-bit lanes and undo each other.
+// 64 bytes: a tile of 64 channels; for ISA files. Interleaving and packing work within 128-bit lanes and undo each
+// other.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,9 @@ struct BytesZmm {
   struct Spread {
     Int even, odd;
   };
-  static RL_INLINE Spread spread(Int x) { return {_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srli_epi16(x, 8)}; }
+  static RL_INLINE Spread spread(Int x) {
+    return {_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srli_epi16(x, 8)};
+  }
   static RL_INLINE Int dot(Int sum, Spread x, const std::byte* w) {
     const Int even = _mm512_madd_epi16(x.even, load(w)), odd = _mm512_madd_epi16(x.odd, load(w + kTile));
     return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));

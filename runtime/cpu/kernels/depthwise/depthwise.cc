@@ -28,8 +28,7 @@ constexpr Field kFields[] = {
     RL_FIELD(P, 'i', src_pixel),  RL_FIELD(P, 'i', residual_pixel),
     RL_FIELD(P, 'i', dst_pixel),  RL_FIELD(P, 'i', src_zero_point),
     RL_FIELD(P, 'i', activation), RL_FIELD(P, 'f', alpha),
-    RL_FIELD(P, 'f', beta),       RL_FIELD(P, 'f', lo),
-    RL_FIELD(P, 'f', hi),         RL_FIELD(P, 'f', residual_scale),
+    RL_FIELD(P, 'f', beta),       RL_FIELD(P, 'f', residual_scale),
 };
 
 constexpr Operand kOperands[] = {{"src", false},   {"weight", false},   {"bias", false},
@@ -148,8 +147,8 @@ void pack(const Row& row, const void* params, const void* src, void* dst) {
 
 extern const Family family_depthwise;
 const Family family_depthwise = {
-    "depthwise",       kFields,      std::size(kFields), sizeof(P),    kOperands, std::size(kOperands), kRows,
-    std::size(kRows),  tasks,        cost_ns,            scratch_bytes, packed_bytes, pack,
+    "depthwise", kFields, std::size(kFields), sizeof(P),    kOperands, std::size(kOperands), kRows, std::size(kRows),
+    tasks,       cost_ns, scratch_bytes,      packed_bytes, pack,
 };
 
 }  // namespace rushlight

@@ -4,17 +4,17 @@
 //   sum[i][oy][ox][c] = sum over ky, kx (in this order) of pixel(...)[c] * weight[c][ky][kx]
 //
 //   f32      v = sum started at bias[c], one fused multiply-add a tap;   v += residual
-//   u8s8u8   v = fma(float(sum - zp * sum of weight[c]), scale[c], bias[c]);   v = fma(float(residual), residual_scale, v)
-//   u8s8f32  as u8s8u8 with an f32 residual: v += residual
-//   dst      = activation(min(max(v, lo), hi)), a NaN kept; u8: no activation, rounded to nearest even
+//   u8s8u8   v = fma(float(sum - zp * sum of weight[c]), scale[c], bias[c]);   v = fma(float(residual), residual_scale,
+//   v) u8s8f32  as u8s8u8 with an f32 residual: v += residual dst      = activation(v); u8: clamped to 0...255 or
+//   narrower, rounded to nearest even
 //
-// Taps outside of the image read 0, or the zero point; they are multiplied like the others. The sum of a u8 type is exact:
-// the format keeps kh * kw below 2^16. lo and hi of u8s8u8 are whole numbers in [0, 255].
+// Taps outside of the image read 0, or the zero point; they are multiplied like the others. The sum of a u8 type is
+// exact: the format keeps kh * kw below 2^16. A u8 clamp has whole bounds in [0, 255].
 //
-// Images, rows and columns are dense; from a pixel to the next it is src_pixel, residual_pixel, dst_pixel elements, so each
-// may be a range of channels of a wider tensor. No operand needs alignment but weight (64 bytes); nothing is read or written
-// outside of the elements named above. dst overlaps no other operand. bias (f32 only) and residual are optional; scale
-// belongs to the u8 types.
+// Images, rows and columns are dense; from a pixel to the next it is src_pixel, residual_pixel, dst_pixel elements, so
+// each may be a range of channels of a wider tensor. No operand needs alignment but weight (64 bytes); nothing is read
+// or written outside of the elements named above. dst overlaps no other operand. bias (f32 only) and residual are
+// optional; scale belongs to the u8 types.
 //
 // pack: src is weights [c][1][kh][kw], f32 or s8, dense. f32: tiles of nr channels, the last padded with zeros, of
 // [kh * kw][nr]. s8: see layout.h.
@@ -31,12 +31,18 @@ struct DepthwiseParams {
   int64_t kh, kw, sh, sw, ph, pw, dh, dw;
   int64_t src_pixel, residual_pixel, dst_pixel;
   int64_t src_zero_point;
-  int64_t activation;  // f32 destinations only
-  float alpha, beta;   // of the activation
-  float lo, hi;
+  int64_t activation;  // an Activation (vec/activation_kind.h) and its parameters; u8 destinations: none or clamp
+  float alpha, beta;
   float residual_scale;
 };
 
-enum DepthwiseOperand { kDepthwiseSrc, kDepthwiseWeight, kDepthwiseBias, kDepthwiseScale, kDepthwiseResidual, kDepthwiseDst };
+enum DepthwiseOperand {
+  kDepthwiseSrc,
+  kDepthwiseWeight,
+  kDepthwiseBias,
+  kDepthwiseScale,
+  kDepthwiseResidual,
+  kDepthwiseDst
+};
 
 }  // namespace rushlight

@@ -18,8 +18,8 @@ struct Run {
 // U vectors of channels from `channel` on, of P output pixels under a KH x KW filter of horizontal stride S (KH 0: any
 // filter). Where Partial, U is 1 and n channels are left.
 template <int U, int KH, int KW, int S, int P, bool Partial>
-__attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const Run& run, int64_t channel, int n, const float* weight,
-                               int tile, const float* bias) {
+__attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const Run& run, int64_t channel, int n,
+                                               const float* weight, int tile, const float* bias) {
   constexpr int columns = (P - 1) * S + KW;
   const auto load_x = [n](const float* x) { return Partial ? load_n(x, n) : load(x); };
   V sum[P][U];
@@ -70,14 +70,17 @@ __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const R
       V v = sum[i][u];
       if (run.residual[i]) v = v + load_x(run.residual[i] + channel + u * kWidth);
       v = clamp(v, lo, hi);
-      if constexpr (Partial) store_n(run.dst[i] + channel, v, n);
-      else store(run.dst[i] + channel + u * kWidth, v);
+      if constexpr (Partial)
+        store_n(run.dst[i] + channel, v, n);
+      else
+        store(run.dst[i] + channel + u * kWidth, v);
     }
 }
 
 // All channels of the task for P output pixels. weight is the tile of its first channel.
 template <int U, int KH, int KW, int S, int P>
-void compute_channels(const DepthwiseParams& p, const Run& run, int64_t channels, const float* weight, const float* bias) {
+void compute_channels(const DepthwiseParams& p, const Run& run, int64_t channels, const float* weight,
+                      const float* bias) {
   constexpr int tile = U * kWidth;
   const int64_t taps = p.kh * p.kw;
   int64_t c = 0;
@@ -92,7 +95,8 @@ void compute_channels(const DepthwiseParams& p, const Run& run, int64_t channels
 
 // Output pixels [ox, ox + P) of row oy, as many as there are.
 template <int U, int KH, int KW, int S, int P>
-void compute_run(const Call& call, const DepthwiseParams& p, const Split& split, const Task& task, int64_t oy, int64_t ox) {
+void compute_run(const Call& call, const DepthwiseParams& p, const Split& split, const Task& task, int64_t oy,
+                 int64_t ox) {
   float* const zeros = reinterpret_cast<float*>(call.scratch);
   float* const discarded = zeros + split.chunk;
   Run run;
@@ -142,8 +146,10 @@ template <int U>
 void depthwise_f32(const Call& call, int64_t begin, int64_t end) {
   const auto& p = *static_cast<const DepthwiseParams*>(call.params);
   const bool known = p.kh == p.kw && p.dw == 1 && p.sw <= 2;
-  if (known && p.kw == 3) return p.sw == 1 ? compute_tasks<U, 3, 3, 1>(call, p, begin, end) : compute_tasks<U, 3, 3, 2>(call, p, begin, end);
-  if (known && p.kw == 5) return p.sw == 1 ? compute_tasks<U, 5, 5, 1>(call, p, begin, end) : compute_tasks<U, 5, 5, 2>(call, p, begin, end);
+  if (known && p.kw == 3)
+    return p.sw == 1 ? compute_tasks<U, 3, 3, 1>(call, p, begin, end) : compute_tasks<U, 3, 3, 2>(call, p, begin, end);
+  if (known && p.kw == 5)
+    return p.sw == 1 ? compute_tasks<U, 5, 5, 1>(call, p, begin, end) : compute_tasks<U, 5, 5, 2>(call, p, begin, end);
   compute_tasks<U, 0, 0, 1>(call, p, begin, end);
 }
 

@@ -21,8 +21,15 @@ inline bool has_curve(const DepthwiseParams& p) {
   return kind != Activation::none && kind != Activation::relu && kind != Activation::clamp;
 }
 
+// The bounds of a u8 destination.
+inline Bounds byte_bounds(const DepthwiseParams& p) {
+  if (Activation(p.activation) == Activation::clamp) return {p.alpha, p.beta};
+  return {0.0f, 255.0f};
+}
+
 // dst[c] = activation(dst[c] + residual[c]); residual may be null.
-__attribute__((noinline)) void finish_pixel(const DepthwiseParams& p, float* dst, const float* residual, int64_t channels) {
+__attribute__((noinline)) void finish_pixel(const DepthwiseParams& p, float* dst, const float* residual,
+                                            int64_t channels) {
   for (int64_t c = 0; c < channels; c += kWidth) {
     const int n = channels - c < kWidth ? int(channels - c) : kWidth;
     V v = load_n(dst + c, n);

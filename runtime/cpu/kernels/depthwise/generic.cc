@@ -4,15 +4,17 @@ namespace rushlight {
 namespace {
 
 // Where kernel row ky and column kx of output (oy, ox) read, null outside of the image.
-const uint8_t* find_tap(const DepthwiseParams& p, const uint8_t* image, int64_t oy, int64_t ox, int64_t ky, int64_t kx) {
+const uint8_t* find_tap(const DepthwiseParams& p, const uint8_t* image, int64_t oy, int64_t ox, int64_t ky,
+                        int64_t kx) {
   const int64_t y = oy * p.sh - p.ph + ky * p.dh, x = ox * p.sw - p.pw + kx * p.dw;
   return y < 0 || y >= p.ih || x < 0 || x >= p.iw ? nullptr : image + (y * p.iw + x) * p.src_pixel;
 }
 
 void store(const DepthwiseParams& p, float v, const uint8_t* residual, uint8_t* dst) {
   if (residual) v = __builtin_fmaf(float(*residual), p.residual_scale, v);
-  v = __builtin_rintf(v < p.hi ? v : p.hi);
-  *dst = uint8_t(v > p.lo ? v : p.lo);
+  const Bounds bounds = byte_bounds(p);
+  v = __builtin_rintf(v < bounds.hi ? v : bounds.hi);
+  *dst = uint8_t(v > bounds.lo ? v : bounds.lo);
 }
 
 void store(const DepthwiseParams&, float v, const float*, float* dst) { *dst = v; }
@@ -54,7 +56,11 @@ void depthwise_u8s8(const Call& call, int64_t begin, int64_t end) {
 }  // namespace
 
 void depthwise_f32_7x16_generic(const Call& call, int64_t begin, int64_t end) { depthwise_f32<1>(call, begin, end); }
-void depthwise_u8s8u8_1x1_generic(const Call& call, int64_t begin, int64_t end) { depthwise_u8s8<uint8_t>(call, begin, end); }
-void depthwise_u8s8f32_1x1_generic(const Call& call, int64_t begin, int64_t end) { depthwise_u8s8<float>(call, begin, end); }
+void depthwise_u8s8u8_1x1_generic(const Call& call, int64_t begin, int64_t end) {
+  depthwise_u8s8<uint8_t>(call, begin, end);
+}
+void depthwise_u8s8f32_1x1_generic(const Call& call, int64_t begin, int64_t end) {
+  depthwise_u8s8<float>(call, begin, end);
+}
 
 }  // namespace rushlight

@@ -7,7 +7,8 @@
 namespace rushlight {
 namespace {
 
-// A thread's scratch: pixels outside of the image, a place for pixels that do not exist, scale and bias in tile order, taps.
+// A thread's scratch: pixels outside of the image, a place for pixels that do not exist, scale and bias in tile order,
+// taps.
 struct ByteScratch {
   uint8_t* outside;
   std::byte* discarded;
@@ -102,7 +103,8 @@ void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, in
     order_channels<B>(p, task, static_cast<const float*>(call.operand[kDepthwiseBias]), scratch.bias);
     for (int64_t oy = task.row; oy < task.row_end; ++oy) {
       int64_t ox = 0;
-      for (; ox + narrow < p.ow; ox += wide) compute_run<B, Narrow, Dst, KH, KW, S, wide>(call, p, task, scratch, oy, ox);
+      for (; ox + narrow < p.ow; ox += wide)
+        compute_run<B, Narrow, Dst, KH, KW, S, wide>(call, p, task, scratch, oy, ox);
       if (ox < p.ow) compute_run<B, Narrow, Dst, KH, KW, S, narrow>(call, p, task, scratch, oy, ox);
     }
   }

@@ -1,11 +1,13 @@
-// One tile of channels of the integer kernel; for ISA files. B is a register of bytes (bytes_ymm.h, bytes_zmm.h): it holds the tile.
-// Four rows of a filter's column are multiplied at once: their pixels are interleaved to groups of four bytes a channel.
+// One tile of channels of the integer kernel; for ISA files. B is a register of bytes (bytes_ymm.h, bytes_zmm.h): it
+// holds the tile. Four rows of a filter's column are multiplied at once: their pixels are interleaved to groups of four
+// bytes a channel.
 #pragma once
 
-#include "kernels/vec/vec.h"
+#include "kernels/depthwise/finish.h"
 #include "kernels/depthwise/layout.h"
 #include "kernels/depthwise/window.h"
 #include "kernels/kernel.h"
+#include "kernels/vec/vec.h"
 
 namespace rushlight {
 namespace {
@@ -64,7 +66,8 @@ RL_INLINE void sum_half(const DepthwiseParams& p, const ByteRun& run, int64_t ch
 #pragma GCC unroll 8
         for (int i = 0; i < P; ++i) {
           const Int x01 = B::template interleave_bytes<H>(load_x(taps[i]), load_x(taps[row1 * p.kw * P + i]));
-          const Int x23 = B::template interleave_bytes<H>(load_x(taps[row2 * p.kw * P + i]), load_x(taps[row3 * p.kw * P + i]));
+          const Int x23 =
+              B::template interleave_bytes<H>(load_x(taps[row2 * p.kw * P + i]), load_x(taps[row3 * p.kw * P + i]));
           sum[i][0] = B::dot(sum[i][0], B::spread(B::template interleave_words<0>(x01, x23)), w);
           sum[i][1] = B::dot(sum[i][1], B::spread(B::template interleave_words<1>(x01, x23)), w + vector_bytes);
         }
@@ -75,8 +78,9 @@ RL_INLINE void sum_half(const DepthwiseParams& p, const ByteRun& run, int64_t ch
 
 // Half H of a tile as s16, for a u8 destination, or stored, for f32.
 template <class B, class Dst, int H, int KH, int KW, int S, int P, bool Partial>
-RL_INLINE void compute_half(const DepthwiseParams& p, const ByteRun& run, int64_t channel, int n, const std::byte* packed,
-                            const float* scale, const float* bias, typename B::Int (&half)[P]) {
+RL_INLINE void compute_half(const DepthwiseParams& p, const ByteRun& run, int64_t channel, int n,
+                            const std::byte* packed, const float* scale, const float* bias,
+                            typename B::Int (&half)[P]) {
   typename B::Int sum[P][2];
   sum_half<B, H, KH, KW, S, P, Partial>(p, run, channel, n, packed, sum);
   constexpr int lanes = B::kTile / 4;
@@ -93,7 +97,7 @@ RL_INLINE void compute_half(const DepthwiseParams& p, const ByteRun& run, int64_
         v0 = B::fma(B::to_float(B::template interleave_words<0>(words, B::zero())), factor, v0);
         v1 = B::fma(B::to_float(B::template interleave_words<1>(words, B::zero())), factor, v1);
       }
-      const auto hi = B::set_float(p.hi);
+      const auto hi = B::set_float(byte_bounds(p).hi);
       half[i] = B::pack_ints(B::round(B::min(v0, hi)), B::round(B::min(v1, hi)));
     } else if constexpr (Partial) {
       float natural[B::kTile];
@@ -111,19 +115,21 @@ RL_INLINE void compute_half(const DepthwiseParams& p, const ByteRun& run, int64_
 }
 
 template <class B, class Dst, int KH, int KW, int S, int P, bool Partial>
-__attribute__((noinline)) void compute_tile(const DepthwiseParams& p, const ByteRun& run, int64_t channel, int n, const std::byte* packed,
-                              const float* scale, const float* bias) {
+__attribute__((noinline)) void compute_tile(const DepthwiseParams& p, const ByteRun& run, int64_t channel, int n,
+                                            const std::byte* packed, const float* scale, const float* bias) {
   typename B::Int half[2][P];
   compute_half<B, Dst, 0, KH, KW, S, P, Partial>(p, run, channel, n, packed, scale, bias, half[0]);
   compute_half<B, Dst, 1, KH, KW, S, P, Partial>(p, run, channel, n, packed, scale, bias, half[1]);
   if constexpr (sizeof(Dst) == 1) {
-    const auto lo = B::set_bytes(uint8_t(p.lo));
+    const auto lo = B::set_bytes(uint8_t(byte_bounds(p).lo));
 #pragma GCC unroll 8
     for (int i = 0; i < P; ++i) {
       const auto bytes = B::max_bytes(B::pack_words(half[0][i], half[1][i]), lo);
       auto* const dst = reinterpret_cast<uint8_t*>(run.dst[i]) + channel;
-      if constexpr (Partial) B::store_n(dst, bytes, n);
-      else B::store(dst, bytes);
+      if constexpr (Partial)
+        B::store_n(dst, bytes, n);
+      else
+        B::store(dst, bytes);
     }
   }
 }

@@ -5,7 +5,11 @@
 namespace rushlight {
 
 void depthwise_f32_7x8_avx2(const Call& call, int64_t begin, int64_t end) { depthwise_f32<1>(call, begin, end); }
-void depthwise_u8s8u8_4x32_avx2(const Call& call, int64_t begin, int64_t end) { depthwise_u8s8<BytesYmm, BytesYmm, uint8_t>(call, begin, end); }
-void depthwise_u8s8f32_4x32_avx2(const Call& call, int64_t begin, int64_t end) { depthwise_u8s8<BytesYmm, BytesYmm, float>(call, begin, end); }
+void depthwise_u8s8u8_4x32_avx2(const Call& call, int64_t begin, int64_t end) {
+  depthwise_u8s8<BytesYmm, BytesYmm, uint8_t>(call, begin, end);
+}
+void depthwise_u8s8f32_4x32_avx2(const Call& call, int64_t begin, int64_t end) {
+  depthwise_u8s8<BytesYmm, BytesYmm, float>(call, begin, end);
+}
 
 }  // namespace rushlight
