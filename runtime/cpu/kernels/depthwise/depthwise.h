@@ -3,10 +3,12 @@
 //   pixel(i, oy, ox, ky, kx) = src + ((i * ih + oy * sh - ph + ky * dh) * iw + ox * sw - pw + kx * dw) * src_pixel
 //   sum[i][oy][ox][c] = sum over ky, kx (in this order) of pixel(...)[c] * weight[c][ky][kx]
 //
-//   f32      v = sum started at bias[c], one fused multiply-add a tap;   v += residual
-//   u8s8u8   v = fma(float(sum - zp * sum of weight[c]), scale[c], bias[c]);   v = fma(float(residual), residual_scale,
-//   v) u8s8f32  as u8s8u8 with an f32 residual: v += residual dst      = activation(v); u8: clamped to 0...255 or
-//   narrower, rounded to nearest even
+//   f32      v = sum started at bias[c], one fused multiply-add a tap
+//            v += residual
+//   u8s8u8   v = fma(float(sum - zp * sum of weight[c]), scale[c], bias[c])
+//            v = fma(float(residual), residual_scale, v)
+//   u8s8f32  v of u8s8u8; its residual is f32: v += residual
+//   dst      = activation(v); u8: clamped to 0...255 or narrower, rounded to nearest even
 //
 // Taps outside of the image read 0, or the zero point; they are multiplied like the others. The sum of a u8 type is
 // exact: the format keeps kh * kw below 2^16. A u8 clamp has whole bounds in [0, 255].
