@@ -34,7 +34,10 @@ struct BytesYmm {
   }
   static RL_INLINE Int dot(Int sum, Spread x, const std::byte* w) {
     const Int even = _mm256_madd_epi16(x.even, load(w)), odd = _mm256_madd_epi16(x.odd, load(w + kTile));
-    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+    sum = _mm256_add_epi32(_mm256_add_epi32(sum, even), odd);
+    // Otherwise GCC reassociates the sum and holds its terms, on the stack.
+    asm("" : "+v"(sum));
+    return sum;
   }
 #endif
 

@@ -29,7 +29,10 @@ struct BytesZmm {
   }
   static RL_INLINE Int dot(Int sum, Spread x, const std::byte* w) {
     const Int even = _mm512_madd_epi16(x.even, load(w)), odd = _mm512_madd_epi16(x.odd, load(w + kTile));
-    return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+    sum = _mm512_add_epi32(_mm512_add_epi32(sum, even), odd);
+    // Otherwise GCC reassociates the sum and holds its terms, on the stack.
+    asm("" : "+v"(sum));
+    return sum;
   }
 #endif
 

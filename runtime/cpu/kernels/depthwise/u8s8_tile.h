@@ -119,6 +119,8 @@ __attribute__((noinline)) void compute_tile(const DepthwiseParams& p, const Byte
                                             const std::byte* packed, const float* scale, const float* bias) {
   typename B::Int half[2][P];
   compute_half<B, Dst, 0, KH, KW, S, P, Partial>(p, run, channel, n, packed, scale, bias, half[0]);
+  // Otherwise GCC keeps the pixels of the first half for the second one, on the stack.
+  asm volatile("" ::: "memory");
   compute_half<B, Dst, 1, KH, KW, S, P, Partial>(p, run, channel, n, packed, scale, bias, half[1]);
   if constexpr (sizeof(Dst) == 1) {
     const auto lo = B::set_bytes(uint8_t(byte_bounds(p).lo));
