@@ -8,9 +8,10 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import pack_params
-from torch.nn import functional as F
 
 from .harness import Array, available_rows, fenced
 
@@ -76,7 +77,7 @@ def run(
 
 def case(types: str, shape: Any) -> tuple[dict[str, Any], tuple[int, int]]:
     """Random operands."""
-    params, (oh, ow) = geometry(shape)
+    _, (oh, ow) = geometry(shape)
     rng = np.random.default_rng(crc32(repr((types, shape)).encode()))
     src_shape, dst_shape = (shape[0], *shape[2:4], shape[1]), (shape[0], oh, ow, shape[1])
     weight_shape = (shape[1], 1, *shape[4])
@@ -160,7 +161,7 @@ def test_bits_do_not_depend_on_row_or_tasks(row: Any, shape: Any) -> None:
 def test_strided_pixels(row: Any) -> None:
     """Operands that are ranges of channels of wider tensors."""
     shape = SHAPES[3]
-    given, (oh, ow) = case(row.types, shape)
+    given, _ = case(row.types, shape)
     params, _ = geometry(shape)
     expected = run(row, params, **{**given, "residual": None})
 
