@@ -1,1 +1,1 @@
-"""Serve models over HTTP: Open Inference Protocol v2, dynamic batching, metrics and a page. Needs `rushlight[server]`."""
+"""Serve models over HTTP by the Open Inference Protocol v2, with dynamic batching. Needs `rushlight[server]`."""

@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .contract import Array, Model
-from .datatypes import datatype_name
-from .errors import InvalidRequest
+from rushlight.runtime.types import SYMBOL
+from rushlight.server.contract import Array, Model
+from rushlight.server.datatypes import datatype_name
+from rushlight.server.errors import InvalidRequest
 
 Bucket: TypeAlias = tuple[tuple[int, ...], ...]
 """Sizes of all axes but the batch axis, an input after the other: equal buckets can share a batch."""
@@ -61,10 +62,10 @@ class Signature:
         if not self.inputs or not all(tensor.shape for tensor in tensors):
             return False
         heads = {tensor.shape[0] for tensor in tensors}
-        if len(heads) != 1 or not isinstance(symbol := heads.pop(), str) or not symbol.isidentifier():
+        if len(heads) != 1 or not isinstance(symbol := heads.pop(), str) or not SYMBOL.fullmatch(symbol):
             return False
         inner = (size for tensor in tensors for size in tensor.shape[1:] if isinstance(size, str))
-        return not any(symbol in size for size in inner)
+        return not any(symbol in SYMBOL.findall(size) for size in inner)
 
     def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """`InvalidRequest` where the shape does not fit the input of that name."""
@@ -94,10 +95,10 @@ class Signature:
                     raise InvalidRequest(f"input '{name}': size {size} of '{symbol}' differs from {sizes[symbol]}")
         if not self.batchable:
             return 1, ()
-        rows = next(iter(inputs.values())).shape[0]
-        if rows == 0:
+        shapes = [inputs[name].shape for name in self.inputs]
+        if shapes[0][0] == 0:
             raise InvalidRequest("the batch has no rows")
-        return rows, tuple(array.shape[1:] for array in inputs.values()) if self._symbolic else ()
+        return shapes[0][0], tuple(shape[1:] for shape in shapes) if self._symbolic else ()
 
     def _explain_names(self, inputs: Mapping[str, Array]) -> None:
         for name in inputs:

@@ -1,0 +1,149 @@
+"""`POST /v2/models/{model}[/versions/{version}]/infer`, straight on ASGI: the one path that must be fast."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from math import inf
+from typing import Any
+
+import orjson
+
+from rushlight.server.accesslog import AccessLog
+from rushlight.server.admission import Admission, Receive
+from rushlight.server.decode import decode
+from rushlight.server.encode import Payload, encode
+from rushlight.server.errors import ClientGone, RequestError
+from rushlight.server.lane import Lane
+from rushlight.server.metrics import Metrics
+from rushlight.server.models import Models
+from rushlight.server.request import Request
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Scope = Mapping[str, Any]
+
+_JSON = (b"content-type", b"application/json")
+_BINARY = (b"content-type", b"application/octet-stream")
+
+
+def infer_target(path: str) -> tuple[str, str | None] | None:
+    """Model and version that an infer path names, None for any other path."""
+    parts = path.split("/")
+    if parts[:3] != ["", "v2", "models"] or parts[-1] != "infer":
+        return None
+    if len(parts) == 5:
+        return parts[3], None
+    if len(parts) == 7 and parts[4] == "versions":
+        return parts[3], parts[5]
+    return None
+
+
+def error_response(error: RequestError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of an error: a JSON object with the key `error`, as all clients of the protocol read."""
+    headers = [_JSON]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    if error.status == 413:
+        headers.append((b"connection", b"close"))
+    message = str(error).encode("utf-8", "replace").decode("utf-8")
+    return error.status, headers, orjson.dumps({"error": message})
+
+
+class InferEndpoint:
+    """Reads, decodes, queues, encodes and answers one inference request a call."""
+
+    def __init__(self, models: Models, metrics: Metrics, admission: Admission, log: AccessLog) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._admission = admission
+        self._log = log
+        self._inflight = 0
+
+    @property
+    def inflight(self) -> int:
+        """Requests between head and answer."""
+        return self._inflight
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, target: tuple[str, str | None], request_id: str
+    ) -> None:
+        started = time.monotonic()
+        lane: Lane | None = None
+        identity: str | None = None
+        rows: int | None = None
+        self._inflight += 1
+        try:
+            headers = dict(scope["headers"])
+            lane = self._models.find(*target)
+            with self._admission.hold() as held:
+                body = await held.read(receive, headers)
+                decoded = decode(body, headers.get(b"inference-header-content-length"), lane.signature)
+                identity = decoded.id
+                timeout = decoded.timeout_us / 1e6 or inf
+                request, future = lane.submit(decoded.inputs, timeout, decoded.priority)
+                rows = request.rows
+                await self._wait(lane, request, future, receive)
+                arrays = request.arrays or {}
+                payload = encode(lane.name, lane.version, identity, decoded.outputs, arrays, lane.signature)
+            seconds = time.monotonic() - started
+            lane.statistics.answered(request.rows, seconds, request.queued_seconds, request.compute_seconds)
+            status, response_headers, content = _success(payload)
+        except Exception as error:
+            if not isinstance(error, RequestError):
+                logger.exception("request %s failed", request_id)
+                error = RequestError("internal error; the server's log says more under this request's id")
+            status, response_headers, content = error_response(error)
+            if lane is not None:
+                lane.statistics.fail.add(time.monotonic() - started)
+        finally:
+            self._inflight -= 1
+        if status != ClientGone.status:
+            response_headers.append((b"content-length", b"%d" % len(content)))
+            response_headers.append((b"x-request-id", request_id.encode("ascii")))
+            await send({"type": "http.response.start", "status": status, "headers": response_headers})
+            await send({"type": "http.response.body", "body": content})
+        seconds = time.monotonic() - started
+        if lane is not None:
+            lane.metrics.answered(status, seconds)
+        else:
+            self._metrics.requests.labels("", "", str(status)).inc()
+        client = scope.get("client")
+        self._log.record(
+            "POST",
+            scope["path"],
+            status,
+            seconds,
+            request_id,
+            client[0] if client else None,
+            id=identity,
+            rows=rows,
+            error=None if status < 400 else orjson.loads(content)["error"],
+        )
+
+    async def _wait(self, lane: Lane, request: Request, future: asyncio.Future[Request], receive: Receive) -> None:
+        """Until the result is there. A client that leaves takes its request out of the queue."""
+        watch = asyncio.get_running_loop().create_task(_cancel_when_gone(lane, request, receive))
+        try:
+            await future
+        except asyncio.CancelledError:
+            lane.cancel(request, ClientGone("the request was cancelled"))
+            raise
+        finally:
+            watch.cancel()
+
+
+async def _cancel_when_gone(lane: Lane, request: Request, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    lane.cancel(request, ClientGone("the client closed the connection"))
+
+
+def _success(payload: Payload) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    if payload.header_length is None:
+        return 200, [_JSON], payload.body
+    length = (b"inference-header-content-length", b"%d" % payload.header_length)
+    return 200, [_BINARY, length], payload.body
