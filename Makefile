@@ -1,0 +1,41 @@
+# make demo: build, install and serve the demo.   make test: everything that CI tests.
+PYTHON ?= python3
+PORT ?= 8000
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell git ls-files runtime src CMakeLists.txt pyproject.toml 2>/dev/null)
+
+.PHONY: demo test lint check-tools bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/rushlight demo --port $(PORT)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.test
+	scripts/lint
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.kernels
+
+check-tools:
+	@scripts/check-tools $(PYTHON)
+
+$(BIN)/python: | check-tools
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet '.[demo]'
+	touch $@
+
+# The editable install builds into the checkout; torch comes first, so that nothing pulls another build of it.
+$(VENV)/.test: $(SOURCES) scripts/requirements-test.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet 'torch==2.13.0' $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install --quiet --editable '.[test]' -r scripts/requirements-test.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist
