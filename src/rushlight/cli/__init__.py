@@ -1,0 +1,5 @@
+"""The `rushlight` command."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""The demo: an image classifier built, quantized and served without PyTorch."""
