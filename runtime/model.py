@@ -25,21 +25,21 @@ class Model:
         self._methods: dict[str, Method] = {}
         self._lock = threading.Lock()
         main = "forward" if "forward" in program.methods else next(iter(program.methods))
-        self._main = self.method(main)
+        self.main = self.method(main)
 
     @property
     def inputs(self) -> list[TensorSpec]:
-        return list(self._main.inputs)
+        return list(self.main.inputs)
 
     @property
     def outputs(self) -> list[TensorSpec]:
-        return list(self._main.outputs)
+        return list(self.main.outputs)
 
     def __call__(self, *arrays: Any) -> Any:
-        return self._main(*arrays)
+        return self.main(*arrays)
 
     def run(self, inputs: Mapping[str, Any], outputs: Iterable[str] | None = None) -> dict[str, Array]:
-        return self._main.run(inputs, outputs)
+        return self.main.run(inputs, outputs)
 
     run.__doc__ = Method.run.__doc__
     __call__.__doc__ = Method.__call__.__doc__

@@ -1,0 +1,107 @@
+"""Explains a model: for every step of its plan the kernel, the time, the share of the machine's peak, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .cpu import _core
+from .ir import Node
+from .method import Method
+from .model import Model
+from .plan import KernelStep, ReferenceStep
+from .types import evaluate
+
+WARM_UPS = 2
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the result's shape.
+
+    `nanoseconds` is the median of several runs; `share` the part of the bound that was reached (0 to 1): of the compute
+    peak for matrix kernels, else of the bandwidth, whichever the step is closer to; `bound` names it. `reason` says why
+    this kernel runs.
+    """
+
+    operator: str
+    name: str
+    kernel: str
+    shape: tuple[int, ...]
+    nanoseconds: int
+    share: float
+    bound: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All steps of one method at one choice of sizes, and the bounds that shares refer to.
+
+    `f32_flops`, `int8_ops` (operations a second) and `read_bytes` (bytes a second) were measured on the threads the model
+    uses.
+    """
+
+    steps: list[StepReport]
+    sizes: Mapping[str, int]
+    arena_bytes: int
+    f32_flops: float
+    int8_ops: float
+    read_bytes: float
+
+    @property
+    def nanoseconds(self) -> int:
+        return sum(step.nanoseconds for step in self.steps)
+
+
+def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) -> Explanation:
+    """Runs a method on `inputs` a few times and reports every step. Raises ShapeError for inputs that do not fit."""
+    target = model.main if method is None else model.method(method)
+    arrays = [np.ascontiguousarray(inputs[spec.name]) for spec in target.inputs]
+    sizes = target.sizes(arrays)
+    runs = [target.timed(arrays) for _ in range(WARM_UPS + REPEATS)][WARM_UPS:]
+    times = [int(t) for t in np.median(np.array(runs), axis=0)] if runs[0] else []
+    flops, ops, read = _core.measure_peaks(model.threads)
+    steps = [
+        _report(target, step, sizes, time, {"f32": flops, "int8": ops}, read)
+        for step, time in zip(target.plan.steps, times, strict=True)
+    ]
+    arena = target.execution(sizes).binding.arena_bytes
+    return Explanation(steps, sizes, arena, flops, ops, read)
+
+
+def _report(
+    method: Method,
+    step: KernelStep | ReferenceStep,
+    sizes: Mapping[str, int],
+    time: int,
+    peaks: Mapping[str, float],
+    read: float,
+) -> StepReport:
+    node = step.node
+    shape = tuple(evaluate(d, sizes) for d in node.outputs[0].shape)
+    if isinstance(step, ReferenceStep):
+        return StepReport(node.op.name, node.name, "NumPy reference", shape, time, 0.0, "", step.reason)
+    seconds = max(time, 1) * 1e-9
+    share, bound = _bytes(node, sizes) / seconds / read, "memory"
+    if step.compute:
+        compute = 2 * evaluate(step.macs, sizes) / seconds / peaks[step.compute]
+        if compute >= share:
+            share, bound = compute, f"{step.compute} peak"
+    return StepReport(
+        node.op.name, _label(node), step.row.symbol, shape, time, share, bound, f"first {step.row.isa} row that fits"
+    )
+
+
+def _label(node: Node) -> str:
+    return node.name or node.outputs[0].name
+
+
+def _bytes(node: Node, sizes: Mapping[str, int]) -> int:
+    """What the node reads and writes, each value once."""
+    values = {value for value in (*node.inputs, *node.outputs) if value is not None}
+    return sum(evaluate(value.type.size, sizes) * value.dtype.itemsize for value in values)
