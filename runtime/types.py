@@ -154,14 +154,7 @@ class Dim:
         # floor((d*q + r) / d) = q + floor(r / d) for every integer q: only the remainder stays below the bar.
         quotient = {m: c // divisor for m, c in self.terms}
         rest = _simplify({m: c % divisor for m, c in self.terms})
-        below: DimLike
-        if isinstance(rest, int):
-            below = rest // divisor
-        elif len(rest.terms) == 1 and rest.terms[0][1] == 1 and len(rest.terms[0][0]) == 1:
-            below = _nested(rest, divisor)
-        else:
-            below = Dim({((rest, divisor),): 1})
-        return _simplify(quotient) + below
+        return _simplify(quotient) + (rest // divisor if isinstance(rest, int) else _below(rest, divisor))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dim) and self.terms == other.terms
@@ -182,11 +175,17 @@ class Dim:
     __repr__ = __str__
 
 
-def _nested(rest: Dim, divisor: int) -> DimLike:
-    """floor(atom / divisor) for a single atom; floor(floor(a / b) / c) = floor(a / (b c))."""
-    atom = rest.terms[0][0][0]
-    if isinstance(atom, tuple):
-        return Dim({((atom[0], atom[1] * divisor),): 1})
+def _below(rest: Dim, divisor: int) -> Dim:
+    """floor(rest / divisor); floor((floor(a / b) + c) / d) = floor((a + b c) / (b d)) for whole c."""
+    terms = dict(rest.terms)
+    offset = terms.pop((), 0)
+    if len(terms) == 1:
+        (monomial, coefficient) = next(iter(terms.items()))
+        if coefficient == 1 and len(monomial) == 1 and isinstance(monomial[0], tuple):
+            inner, by = monomial[0]
+            merged = floordiv(inner + offset * by, by * divisor)
+            if isinstance(merged, Dim):
+                return merged
     return Dim({((rest, divisor),): 1})
 
 
