@@ -70,8 +70,8 @@ class OpDef:
 
     `inputs`: names; ``"bias?"`` may be absent (None), ``"*tensors"`` (last) takes one or more.
     `infer(*types, **attrs)`: the types of the outputs; None stands for an absent input. Raises ShapeError.
-    `reference(*arrays, **attrs)`: what the operator means, in NumPy; slow and clear. Floats are computed in float64 by the
-    caller's choice of inputs: a reference must not cast floats down itself.
+    `reference(*arrays, **attrs)`: what the operator means, in NumPy; slow and clear. Floats are computed in float64 by
+    the caller's choice of inputs: a reference must not cast floats down itself.
     `decompose(builder, *values, **attrs)`: the same in terms of other operators, for backends without a kernel.
     `invariant(*outputs, **attrs)`: what holds for every result beyond accuracy, such as a range.
     `tolerance`: largest difference to the reference that a float32 kernel may show, relative to max(1, |reference|).
@@ -196,7 +196,7 @@ def normalize_attr(op: str, name: str, attr: Attr, value: AttrValue) -> AttrValu
 
 def _dtype_name(value: Any) -> str:
     try:
-        return np.dtype(value).name
+        return str(np.dtype(value).name)
     except TypeError:
         return ""
 
