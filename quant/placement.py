@@ -17,7 +17,8 @@ from rushlight.runtime.passes.quantized import is_clamp
 
 MATRIX = ("conv2d", "linear")
 UNARY = {"relu", "clamp", "hardswish", "silu", "sigmoid", "hardsigmoid", "gelu", "tanh", "mish", "leaky_relu", "elu"}
-SAME_RANGE = {"max_pool2d", "concat", "reshape", "permute", "slice", "flip"}
+MOVES = {"reshape", "permute", "slice", "flip"}
+SAME_RANGE = {"max_pool2d", "concat", *MOVES}
 """Operators whose result holds nothing but elements of their inputs: one quantization serves all of them."""
 
 
@@ -80,7 +81,7 @@ def _integer_nodes(graph: Graph, users: dict[Value, list[Node]], kept: set[Value
             if _is_matrix(node):
                 continue
             readers = users.get(node.output, [])
-            fed = all(value.producer in integer for value in _reads(node))
+            fed = node.op.name in MOVES or all(value.producer in integer for value in _reads(node))
             if not fed or not readers or node.output in kept or any(reader not in integer for reader in readers):
                 integer.discard(node)
                 changed = True

@@ -6,7 +6,9 @@ from ..ir import Graph, Node, verify
 from ..passes import canonicalize, fuse_epilogues
 from ..passes.channels_last import channels_last
 from ..passes.decompose import decompose
+from ..passes.fold import fold_constants
 from ..passes.lower_quant import lower_quant
+from ..passes.simplify import simplify
 from .lowering import Backend, Lowering, lower_node
 
 MAX_ROUNDS = 8
@@ -18,15 +20,18 @@ def prepare(graph: Graph, backend: Backend) -> Graph:
     for where their decomposition has one."""
     out = graph.clone()
     canonicalize(out)
-    lower_quant(out)
+    if lower_quant(out):
+        fold_constants(out, kept=())
     fuse_epilogues(out)
     channels_last(out)
+    simplify(out)
     for _ in range(MAX_ROUNDS):
         if not decompose(out, lambda node: has_kernel(node, backend)):
             break
         canonicalize(out)
         fuse_epilogues(out)
         channels_last(out)
+        simplify(out)
     verify(out)
     return out
 

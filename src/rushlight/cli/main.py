@@ -29,7 +29,7 @@ class Command:
 
 COMMANDS = {
     "export": Command("rushlight.exporter.command", "turn a model into a .rush file", "export"),
-    "quantize": Command("rushlight.quant.command", "make an int8 program of a float one", "cli"),
+    "quantize": Command("rushlight.cli.quantize", "make an int8 program of a float one", "cli"),
     "run": Command("rushlight.cli.run", "run a program on arrays", "cli"),
     "inspect": Command("rushlight.cli.inspection", "show what a .rush file holds", "cli"),
     "explain": Command("rushlight.cli.explain", "show the kernel of every node and its share of the peak", "cli"),

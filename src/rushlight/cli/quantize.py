@@ -1,0 +1,71 @@
+"""`rushlight quantize`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from rushlight.cli.progress import counter
+from rushlight.quant import quantize
+from rushlight.quant.observers import OBSERVERS
+from rushlight.quant.quantize import SCHEMES
+from rushlight.runtime.errors import QuantizationError
+from rushlight.runtime.format import read_program
+from rushlight.runtime.model import Model
+
+EXAMPLE = """example:
+  rushlight quantize model.rush --data calibration.npz -o model_int8.rush
+  rushlight quantize model.rush --data calibration.npz -o model_int8.rush --eval accuracy:top1 --max-drop 0.005"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make an int8 program of a float one, calibrated on data."
+    parser.epilog = EXAMPLE
+    parser.add_argument("model", type=Path, metavar="MODEL.rush")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATA.npz", help="one array an input, samples first"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.rush")
+    parser.add_argument("--scheme", choices=SCHEMES, default=SCHEMES[0], help="what to quantize, and how")
+    parser.add_argument("--observer", choices=sorted(OBSERVERS), default="minmax", help="how ranges are found")
+    parser.add_argument("--eval", metavar="MODULE:FUNCTION", help="scores a model, higher is better")
+    parser.add_argument("--max-drop", type=float, metavar="DROP", help="refuse a program that scores lower by more")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="what was done, as .html or .json")
+
+
+def run(args: argparse.Namespace) -> int:
+    evaluate = _find(args.eval) if args.eval else None
+    program = read_program(args.model)
+    with counter("calibrating", "samples") as progress:
+        quantized = quantize(
+            program,
+            args.data,
+            args.scheme,
+            evaluate,
+            args.max_drop,
+            args.report,
+            observer=args.observer,
+            progress=progress,
+        )
+    quantized.save(args.output)
+    recipe = quantized.provenance["quantization"]
+    print(f"{args.output}: {len(recipe['layers'])} layers are int8, {args.output.stat().st_size:,} bytes")
+    if "score" in recipe:
+        print(f"score       float {recipe['score']['float']:.6g}, int8 {recipe['score']['int8']:.6g}")
+    return 0
+
+
+def _find(target: str) -> Callable[[Model], float]:
+    """The function that MODULE:FUNCTION names, modules of the current folder included."""
+    module, _, name = target.partition(":")
+    sys.path.insert(0, "")
+    try:
+        function: Callable[[Model], float] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise QuantizationError(f"--eval {target}: {error}") from None
+    finally:
+        sys.path.remove("")
+    return function
