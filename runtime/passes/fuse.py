@@ -1,0 +1,57 @@
+"""Moves sums and activations into the epilogue of the layer before them."""
+
+from __future__ import annotations
+
+from ..ir import Graph, Node, Value
+from ..ops.activation import ACTIVATIONS, match_activation
+from .rewrite import Rewriter, Rules
+
+WITH_RESIDUAL = ("conv2d", "linear")
+"""Layers that can add a tensor before their activation."""
+
+
+def fuse_layers(graph: Graph) -> bool:
+    """activation(layer + residual) becomes one node. True if there was any.
+
+    Layers are those that have the attributes `activation` and `residual`.
+    """
+    return Rewriter(graph).apply(_RULES)
+
+
+def _open_layer(rewriter: Rewriter, value: Value | None, *ops: str) -> Node | None:
+    """The layer that alone feeds the reader of `value` and has no activation yet."""
+    node = None if value is None else value.producer
+    if node is None or value is None or rewriter.reads(value) != 1 or (ops and node.op.name not in ops):
+        return None
+    return node if node.attrs.get("activation") == "none" else None
+
+
+def _fuse_activation(rewriter: Rewriter, node: Node) -> Value | None:
+    layer = _open_layer(rewriter, node.inputs[0])
+    found = match_activation(node.op.name, node.attrs)
+    if layer is None or found is None or layer.output.type != node.output.type or layer.output.dtype.kind != "f":
+        return None
+    (out,) = rewriter.builder.add_node(layer.op.name, layer.inputs, {**layer.attrs, **found}, layer.name)
+    return out
+
+
+def _fuse_residual(rewriter: Rewriter, node: Node) -> Value | None:
+    """The later of two layers takes the sum: the earlier one's result is there by then."""
+    candidates: list[tuple[Node, Value]] = []
+    for value, other in (node.inputs, node.inputs[::-1]):
+        layer = _open_layer(rewriter, value, *WITH_RESIDUAL)
+        if layer is not None and other is not None and layer.inputs[3] is None and other.type == layer.output.type:
+            candidates.append((layer, other))
+    if not candidates:
+        return None
+    if len(candidates) == 2:
+        candidates.sort(key=lambda candidate: rewriter.builder.graph.nodes.index(candidate[0]))
+    layer, other = candidates[-1]
+    (out,) = rewriter.builder.add_node(layer.op.name, [*layer.inputs[:3], other], layer.attrs, layer.name)
+    return out
+
+
+_RULES: Rules = {
+    **{entry.op: (_fuse_activation,) for entry in ACTIVATIONS.values()},
+    "add": (_fuse_residual,),
+}
