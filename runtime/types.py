@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, TypeAlias, Union
 
 import numpy as np
@@ -151,6 +152,9 @@ class Dim:
             raise ShapeError(f"cannot divide dimension {self} by {divisor}")
         if divisor == 1:
             return self
+        common = gcd(divisor, *(c for m, c in self.terms if m))
+        if common > 1:  # floor((g*x + c) / (g*d)) = floor((x + floor(c/g)) / d)
+            return floordiv(_simplify({m: c // common for m, c in self.terms}), divisor // common)
         # floor((d*q + r) / d) = q + floor(r / d) for every integer q: only the remainder stays below the bar.
         quotient = {m: c // divisor for m, c in self.terms}
         rest = _simplify({m: c % divisor for m, c in self.terms})
