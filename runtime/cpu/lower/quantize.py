@@ -1,0 +1,71 @@
+"""Between float32 and 8 bits, 8-bit tables, additions and products of quantized values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...ir import Node
+from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ..strides import MAX_AXES, Loop, collapse, dense_strides
+from .elementwise import broadcast_params
+
+
+def lower_quantize(node: Node, lower: Lowering) -> bool:
+    x, scale, zero_point = node.inputs
+    if x is None or scale is None or zero_point is None:
+        return False
+    types = "".join(short_dtype(v.dtype) for v in (x, scale, zero_point, node.output))
+    row = lower.find("quantize", node.op.name, types)
+    if row is None:
+        return False
+    axis = node.attrs["axis"]
+    rank = x.type.rank
+    loops = [
+        Loop(size, [step, 1 if axis is not None and d == axis % rank else 0])
+        for d, (size, step) in enumerate(zip(x.shape, dense_strides(x.shape), strict=True))
+    ]
+    loops = collapse(loops) if loops else [Loop(1, [1, 0])]
+    if len(loops) > MAX_AXES:
+        return False
+    params: dict[str, Param] = {
+        "rank": len(loops),
+        "shape": [loop.size for loop in loops],
+        "scale_strides": [loop.strides[1] for loop in loops],
+    }
+    lower.step(node, row, {"x": x, "scale": scale, "zero_point": zero_point, "out": node.output}, params)
+    return True
+
+
+def lower_table(node: Node, lower: Lowering) -> bool:
+    x, table = node.inputs
+    row = lower.find("quantize", "qlut", "u8u8u8")
+    if x is None or row is None:
+        return False
+    params: dict[str, Param] = {"rank": 1, "shape": [x.type.size], "scale_strides": [0]}
+    operands = {"x": x, "scale": table, "out": node.output}
+    lower.step(node, row, operands, params, in_place=[(node.output, x)])
+    return True
+
+
+def lower_qbinary(node: Node, lower: Lowering) -> bool:
+    a, b = node.inputs
+    row = lower.find("qbinary", node.op.name, "u8u8u8")
+    if a is None or b is None or row is None:
+        return False
+    params = broadcast_params([a, b], node.output, ["a", "b"])
+    if params is None:
+        return False
+    for name in ("a_zero_point", "b_zero_point", "a_scale", "b_scale", "scale", "offset", "qmin", "qmax"):
+        params[name] = node.attrs.get(name, 0)
+    memory = [(node.output, value) for value in (a, b) if value.type == node.output.type]
+    lower.step(node, row, {"a": a, "b": b, "out": node.output}, params, in_place=memory)
+    return True
+
+
+RULES: Mapping[str, Rule] = {
+    "quantize": lower_quantize,
+    "dequantize": lower_quantize,
+    "qlut": lower_table,
+    "qadd": lower_qbinary,
+    "qmul": lower_qbinary,
+}
