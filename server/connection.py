@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,6 +16,9 @@ LINGER_SECONDS = 2.0
 """How long a refused client may go on sending before the connection is cut, so that it can read the refusal."""
 
 MAX_HEADERS = 100
+
+ON_DISCONNECT = "rushlight.on_disconnect"
+"""ASGI extension: a function that takes what to call when the client leaves before the answer, or None."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._refusal: tuple[int, str] | None = None
         self._closes_after_answer = False
+        self._on_disconnect: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -91,6 +96,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop(self._receive_timer)
         self._stop(self._send_timer)
         super().connection_lost(exc)
+        if self._on_disconnect is not None:
+            self._on_disconnect()
 
     def data_received(self, data: bytes) -> None:
         if self.phase is Phase.LINGERING:
@@ -104,17 +111,27 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(431, self._head_too_large())
                 return
         self._time_receipt()
+        if self.phase is Phase.IDLE and self.timeout_keep_alive_task is None and self._is_next_to_be_answered():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.phase = Phase.HEAD
         self._head_bytes = 0
+        if self._timed_phase is not None:
+            self._stop(self._receive_timer)
+            self._timed_phase = None
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url)
+        for name, value in self.headers:
+            size += len(name) + len(value) + len(b": \r\n")
         if size > self.limits.head_bytes or len(self.headers) > MAX_HEADERS:
             self._refusal = (431, self._head_too_large())
             raise Refused
+        cast(dict[str, Any], self.scope)["extensions"] = {ON_DISCONNECT: self._set_on_disconnect}
         super().on_headers_complete()
         self.phase = Phase.BODY
         if self._closes_after_answer:
@@ -157,6 +174,11 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._real_transport.write_eof()
             self._receive_timer = self.loop.call_later(LINGER_SECONDS, self._real_transport.abort)
 
+    def _set_on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        self._on_disconnect = callback
+        if callback is not None and self.parser is None:
+            callback()
+
     def _refuse(self, status: int, message: str, extra: bytes = b"") -> None:
         """Answer without the application, and close."""
         if self.phase is Phase.LINGERING or self.transport.is_closing():
@@ -187,14 +209,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _time_receipt(self) -> None:
         """Start a timer when the connection begins to wait for the rest of something, stop it when it came."""
-        waits = self.phase in (Phase.OPENED, Phase.HEAD, Phase.BODY)
-        phase = Phase.HEAD if self.phase is Phase.OPENED else self.phase
-        if not waits or self.transport.is_closing():
-            if self.phase is not Phase.LINGERING:
-                self._stop(self._receive_timer)
-            self._timed_phase = None
-        elif self._timed_phase is not phase:
-            self._stop(self._receive_timer)
+        phase = self.phase
+        if phase is Phase.LINGERING or (phase is Phase.IDLE and self._timed_phase is None):
+            return
+        if phase is self._timed_phase:
+            return
+        self._stop(self._receive_timer)
+        self._timed_phase = None
+        if phase is not Phase.IDLE and not self.transport.is_closing():
             self._timed_phase = phase
             seconds = self.limits.body_seconds if phase is Phase.BODY else self.limits.head_seconds
             self._receive_timer = self.loop.call_later(seconds, self._receipt_is_late, seconds)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ _UNSUPPORTED_REQUEST = ("sequence_id", "sequence_start", "sequence_end")
 _UNSUPPORTED_TENSOR = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "classification")
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A decoded request. `outputs`: names in the order of the answer, with True for a binary tensor.
 
     `timeout_us` and `priority` are 0 where the client left the choice to the server.
@@ -215,10 +213,12 @@ def _parameters(entry: dict[str, Any], what: str) -> dict[str, Any]:
     parameters = entry.get("parameters")
     if parameters is None:
         return {}
-    for key in _object(parameters, f"'parameters' of {what}"):
-        if key in _UNSUPPORTED_TENSOR:
+    if not isinstance(parameters, dict):
+        raise InvalidRequest(f"'parameters' of {what} must be a JSON object")
+    for key in _UNSUPPORTED_TENSOR:
+        if key in parameters:
             raise InvalidRequest(f"parameter '{key}' of {what} is not supported")
-    return dict(parameters)
+    return parameters
 
 
 def _count(parameters: dict[str, Any], key: str) -> int:

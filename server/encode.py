@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -14,8 +13,7 @@ from rushlight.server.contract import Array
 from rushlight.server.signature import Signature
 
 
-@dataclass(frozen=True)
-class Payload:
+class Payload(NamedTuple):
     """A response body. `header_length` is the size of its JSON part, None where no tensor is binary."""
 
     body: bytes

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -13,6 +14,7 @@ import orjson
 
 from rushlight.server.accesslog import AccessLog
 from rushlight.server.admission import Admission, Receive
+from rushlight.server.connection import ON_DISCONNECT
 from rushlight.server.decode import decode
 from rushlight.server.encode import Payload, encode
 from rushlight.server.errors import ClientGone, RequestError
@@ -86,7 +88,7 @@ class InferEndpoint:
                 timeout = decoded.timeout_us / 1e6 or inf
                 request, future = lane.submit(decoded.inputs, timeout, decoded.priority)
                 rows = request.rows
-                await self._wait(lane, request, future, receive)
+                await _wait(lane, request, future, scope, receive)
                 arrays = request.arrays or {}
                 payload = encode(lane.name, lane.version, identity, decoded.outputs, arrays, lane.signature)
             seconds = time.monotonic() - started
@@ -124,22 +126,35 @@ class InferEndpoint:
             error=None if status < 400 else orjson.loads(content)["error"],
         )
 
-    async def _wait(self, lane: Lane, request: Request, future: asyncio.Future[Request], receive: Receive) -> None:
-        """Until the result is there. A client that leaves takes its request out of the queue."""
+
+async def _wait(lane: Lane, request: Request, future: asyncio.Future[Request], scope: Scope, receive: Receive) -> None:
+    """Until the result is there. A client that leaves takes its request out of the queue."""
+    on_disconnect = scope.get("extensions", {}).get(ON_DISCONNECT)
+    watch: asyncio.Task[None] | None = None
+    if on_disconnect is not None:
+        on_disconnect(partial(_client_left, lane, request))
+    else:
         watch = asyncio.get_running_loop().create_task(_cancel_when_gone(lane, request, receive))
-        try:
-            await future
-        except asyncio.CancelledError:
-            lane.cancel(request, ClientGone("the request was cancelled"))
-            raise
-        finally:
+    try:
+        await future
+    except asyncio.CancelledError:
+        lane.cancel(request, ClientGone("the request was cancelled"))
+        raise
+    finally:
+        if watch is not None:
             watch.cancel()
+        else:
+            on_disconnect(None)
+
+
+def _client_left(lane: Lane, request: Request) -> None:
+    lane.cancel(request, ClientGone("the client closed the connection"))
 
 
 async def _cancel_when_gone(lane: Lane, request: Request, receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    lane.cancel(request, ClientGone("the client closed the connection"))
+    _client_left(lane, request)
 
 
 def _success(payload: Payload) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

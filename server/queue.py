@@ -16,40 +16,39 @@ PATIENCE_SECONDS = 10.0
 Urgency: TypeAlias = tuple[int, float, int]
 """Priority, deadline, order of arrival: smaller is more urgent, and no two are equal."""
 
+Entry: TypeAlias = tuple[int, float, int, Piece]
+"""A piece behind its urgency; sorting never comes to compare pieces."""
+
 
 class BucketQueue:
     """Pieces whose inputs have the same sizes beside the batch axis."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[Urgency, Piece]] = []
+        self.entries: list[Entry] = []
         self.by_age: dict[int, Piece] = {}
         self.rows = 0
 
     @property
     def urgency(self) -> Urgency:
-        return self.entries[0][0]
+        return self.entries[0][:3]
 
     @property
     def head(self) -> Piece:
-        return self.entries[0][1]
+        return self.entries[0][3]
 
     def oldest_arrival(self) -> float:
         return next(iter(self.by_age.values())).request.arrival
 
     def add(self, urgency: Urgency, piece: Piece) -> None:
-        insort(self.entries, (urgency, piece), key=_urgency)
+        insort(self.entries, (*urgency, piece))
         self.by_age[urgency[2]] = piece
         self.rows += piece.rows
 
     def pop(self, index: int = 0) -> Piece:
-        urgency, piece = self.entries.pop(index)
-        del self.by_age[urgency[2]]
+        _, _, order, piece = self.entries.pop(index)
+        del self.by_age[order]
         self.rows -= piece.rows
         return piece
-
-
-def _urgency(entry: tuple[Urgency, Piece]) -> Urgency:
-    return entry[0]
 
 
 class Queue:
@@ -87,7 +86,7 @@ class Queue:
         for piece in request.pieces:
             urgency = self._places.get(piece)
             if bucket is not None and urgency is not None:
-                bucket.pop(bisect_left(bucket.entries, urgency, key=_urgency))
+                bucket.pop(bisect_left(bucket.entries, (*urgency, piece)))
                 self._forget(piece, bucket)
 
     def _forget(self, piece: Piece, bucket: BucketQueue) -> None:

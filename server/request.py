@@ -11,7 +11,7 @@ from rushlight.server.contract import Arrays
 from rushlight.server.signature import Bucket
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Request:
     """`rows` rows that want to run. Times are seconds of one monotonic clock; smaller `priority` goes first.
 
@@ -65,7 +65,7 @@ class Request:
             self.arrays = {name: np.concatenate([part[name] for part in parts]) for name in arrays}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Piece:
     """Rows `start` to `stop` of a request: what a batch is made of."""
 

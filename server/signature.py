@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,9 +34,18 @@ class Tensor:
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape has the right rank and the right static sizes."""
-        return len(shape) == len(self.shape) and all(
-            isinstance(want, str) or want == got for want, got in zip(self.shape, shape, strict=True)
-        )
+        if len(shape) != len(self.shape):
+            return False
+        return all(shape[axis] == size for axis, size in self._static)
+
+    @cached_property
+    def _static(self) -> tuple[tuple[int, int], ...]:
+        return tuple((axis, size) for axis, size in enumerate(self.shape) if isinstance(size, int))
+
+    @cached_property
+    def symbols(self) -> tuple[tuple[int, str], ...]:
+        """Axes of symbolic size and their symbols."""
+        return tuple((axis, size) for axis, size in enumerate(self.shape) if isinstance(size, str))
 
 
 class Signature:
@@ -90,8 +100,9 @@ class Signature:
                     f"input '{name}' has datatype {array.dtype}, the model takes {self.inputs[name].dtype}"
                 )
             self.check_shape(name, array.shape)
-            for symbol, size in zip(self.inputs[name].shape, array.shape, strict=True):
-                if isinstance(symbol, str) and sizes.setdefault(symbol, size) != size:
+            for axis, symbol in self.inputs[name].symbols:
+                size = array.shape[axis]
+                if sizes.setdefault(symbol, size) != size:
                     raise InvalidRequest(f"input '{name}': size {size} of '{symbol}' differs from {sizes[symbol]}")
         if not self.batchable:
             return 1, ()

@@ -155,6 +155,34 @@ def test_the_second_request_of_a_connection_has_its_own_time(start: Start, fakes
         assert read_answer(connection)[0] == 408
 
 
+@pytest.mark.parametrize("first", [post(BODY), post(BODY, b"content-encoding: gzip")])
+def test_idle_connections_are_closed(start: Start, fakes: Fakes, first: bytes) -> None:
+    running = start({"affine": fakes.affine()}, keep_alive_s=0.3)
+    with running.connect() as connection:
+        connection.sendall(first[:-10])
+        time.sleep(0.1)
+        connection.sendall(first[-10:])
+        read_answer(connection)
+        connection.sendall(b"\r\n")
+        assert closes(connection)
+
+
+def test_a_body_that_trickles_behind_its_answer_ends(start: Start, fakes: Fakes) -> None:
+    running = start({"affine": fakes.affine()}, body_timeout_s=0.3)
+    with running.connect() as connection:
+        connection.sendall(post(b"{", b"content-encoding: gzip", length=1000))
+        assert read_answer(connection)[0] == 415
+        connection.settimeout(0.05)
+        deadline = time.monotonic() + 20
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    connection.sendall(b"a")
+                    if connection.recv(1) == b"":
+                        break
+        assert time.monotonic() < deadline
+
+
 def test_refused_bodies_are_answered_before_they_are_sent(start: Start, fakes: Fakes) -> None:
     running = start({"affine": fakes.affine()}, max_body_mb=1)
     with running.connect() as connection:
