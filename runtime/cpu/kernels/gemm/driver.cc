@@ -79,7 +79,7 @@ void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t
         tile.rows = rows.pointers() + (m - m_begin);
         tile.dst = dst + (at(p.dst_batch) + m * p.dst_row + panel.column) * size;
         if (residual) {
-          tile.residual = residual + (at(p.residual_batch) + m * p.residual_row + panel.column) * size;
+          tile.residual = residual + (at(p.residual_batch) + m * p.residual_row + panel.column) * kernel.src_bytes;
         }
         variant.run(tile);
         if (!is_clamp) {

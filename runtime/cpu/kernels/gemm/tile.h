@@ -81,9 +81,10 @@ void tile_f32(const GemmTile& tile) {
 RL_INLINE V add_residual(const GemmTile& tile, const uint8_t* p, int lanes, V v) {
   return fma(to_float(load_u8_n(p, lanes)), set(tile.residual_scale), v);
 }
-RL_INLINE V add_residual(const GemmTile&, const float* p, int lanes, V v) { return v + load_n(p, lanes); }
-RL_INLINE void store_result(uint8_t* p, V v, int lanes) { store_u8_n(p, round_int(v), lanes); }
-RL_INLINE void store_result(float* p, V v, int lanes) { store_n(p, v, lanes); }
+RL_INLINE void store_result(const GemmTile& tile, uint8_t* p, V v, int lanes) {
+  store_u8_n(p, round_int(min(max(v, set(tile.lo)), set(tile.hi))), lanes);
+}
+RL_INLINE void store_result(const GemmTile& tile, float* p, V v, int lanes) { store_n(p, clamp(tile, v), lanes); }
 
 template <class Step, class Dst, int MR, int NV>
 void tile_u8s8(const GemmTile& tile) {
@@ -109,8 +110,8 @@ void tile_u8s8(const GemmTile& tile) {
     for (int j = 0; j < NV; ++j) {
       const int lanes = lanes_of(tile, j);
       V v = fma(to_float(acc[i][j]), scale[j], bias[j]);
-      if (tile.residual) v = add_residual(tile, residual_at<Dst>(tile, i, j), lanes, v);
-      store_result(dst + j * kWidth, clamp(tile, v), lanes);
+      if (tile.residual) v = add_residual(tile, residual_at<uint8_t>(tile, i, j), lanes, v);
+      store_result(tile, dst + j * kWidth, v, lanes);
     }
   }
 }

@@ -1,0 +1,51 @@
+"""Convolutions of NHWC images: the depthwise kernels where every channel has its own filter, else the gemm kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...ir import Node, Value
+from ...plan.lowering import Lowering, Param, Rule
+from ...types import product
+from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
+
+
+def lower_conv(node: Node, lower: Lowering) -> bool:
+    x, weight = node.inputs[:2]
+    if x is None or weight is None or weight.data is None or node.attrs["layout"] != "NHWC":
+        return False
+    row = find_gemm(lower, x, weight, node.output)
+    if row is None:
+        return False
+    groups = node.attrs["groups"]
+    outputs, k, kh, kw = weight.data.shape
+    n = outputs // groups
+    kernel: dict[str, Param] = {"n": n, "k": k, "kh": kh, "kw": kw, "weights": groups}
+    epilogue = epilogue_params(node.attrs, node.output)
+    params = kernel | epilogue | _image_params(node, x, k * groups, (kh, kw)) | {
+        "batch": (1, groups), "src_batch": (0, k), "dst_batch": (0, n), "dst_row": outputs, "residual_batch": (0, n),
+        "residual_row": outputs, "weight_batch": (0, 1), "bias_batch": (0, n),
+    }  # fmt: skip
+    static = {**NEUTRAL, **kernel, "src_zero_point": epilogue.get("src_zero_point", 0)}
+    macs = product(node.output.shape) * k * kh * kw
+    packed = lower.packed(row, static, weight.data)
+    emit_gemm(node, lower, row, packed, {"src": x, **epilogue_operands(node)}, params, macs)
+    return True
+
+
+def _image_params(node: Node, x: Value, channels: int, kernel: tuple[int, int]) -> dict[str, Param]:
+    """Where a convolution's rows lie; those of a 1 x 1 convolution are a matrix."""
+    images, ih, iw = x.shape[:3]
+    top, left, bottom, right = node.attrs["padding"]
+    sh, sw = node.attrs["stride"]
+    dh, dw = node.attrs["dilation"]
+    if kernel == (1, 1) and (sh, sw, top, left, bottom, right) == (1, 1, 0, 0, 0, 0):
+        return {"images": images * ih * iw, "src_image": channels}
+    oh, ow = node.output.shape[1:3]
+    return {
+        "images": images, "oh": oh, "ow": ow, "ih": ih, "iw": iw, "sh": sh, "sw": sw, "ph": top, "pw": left, "dh": dh,
+        "dw": dw, "src_image": ih * iw * channels, "src_row": iw * channels, "src_pixel": channels,
+    }  # fmt: skip
+
+
+RULES: Mapping[str, Rule] = {"conv2d": lower_conv, "qconv2d": lower_conv}
