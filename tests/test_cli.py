@@ -162,9 +162,8 @@ def test_bad_input_is_one_line(model: Path, data: Path, tmp_path: Path, capsys: 
     np.save(single, np.zeros(3))
     pickled = tmp_path / "pickled.npz"
     np.savez(pickled, x=np.array([object()]))
-    arrays = {"wrong": np.zeros((1, 4), np.float32)}
     names, dtypes, shapes, ragged = (tmp_path / f"{part}.npz" for part in ("names", "dtypes", "shapes", "ragged"))
-    np.savez(names, **arrays)
+    np.savez(names, wrong=np.zeros((1, 4), np.float32))
     np.savez(dtypes, x=np.zeros((1, 4)))
     np.savez(shapes, x=np.zeros((1, 5), np.float32))
     np.savez(ragged, x=np.zeros((2, 4), np.float32), y=np.zeros((3, 4), np.float32))
@@ -245,7 +244,7 @@ def test_every_public_name_resolves() -> None:
         assert getattr(rl, name) is not None
     assert set(rl.__all__) <= set(dir(rl))
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
-        _ = rl.fly  # type: ignore[attr-defined]
+        _ = rl.fly
 
 
 def test_a_closed_pipe_is_no_error(model: Path) -> None:

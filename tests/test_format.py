@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ def test_safetensors_opens_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [conv_program, branching_program])
-def test_same_program_gives_the_same_bytes(make, tmp_path: Path) -> None:
+def test_same_program_gives_the_same_bytes(make: Callable[[], Program], tmp_path: Path) -> None:
     first = save(make(), tmp_path).read_bytes()
     path = save(make(), tmp_path)
     assert path.read_bytes() == first
