@@ -28,7 +28,7 @@ def params_dtype(family: str) -> np.dtype[Any]:
         names.append(name)
         formats.append(_TYPES[kind] if count == 1 else (_TYPES[kind], (count,)))
         offsets.append(offset)
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": info.params_bytes})  # type: ignore[call-overload,no-any-return]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": info.params_bytes})
 
 
 def pack_params(family: str, **fields: Any) -> bytes:

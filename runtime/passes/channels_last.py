@@ -1,8 +1,8 @@
 """Channels last: image operators run in NHWC, and permutations disappear where they can.
 
 One walk in execution order. Every value is held in some physical order of its axes together with the permutation that
-would give the logical one; a permutation becomes a node only where an operator needs the logical order and no layout-free
-form of it is known. So the permutations that importers wrote, and those around image operators, cancel by themselves.
+would give the logical one; a permutation becomes a node only where an operator needs the logical order and no
+layout-free form of it is known. So the permutations that importers wrote, and those around image operators, cancel by themselves.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class _Walk:
     def axis_is_last(self, node: Node, last: int) -> bool:
         (x,) = node.inputs
         assert x is not None
-        return self.holding(x).perm[node.attrs["dim"]] == last
+        return bool(self.holding(x).perm[node.attrs["dim"]] == last)
 
     def visit_cumsum(self, node: Node) -> bool:
         return self.mapped(node, lambda perm: {"dim": perm[node.attrs["dim"]]})

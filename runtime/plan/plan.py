@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from ..ir import Graph, Node, Value
 from ..ops import Array
+from ..reference import evaluate_attrs
 from ..types import Dim, evaluate
 from .lowering import (
     At,
@@ -172,7 +173,7 @@ class Plan:
                     step.node,
                     [None if v is None else (locate(v), _at(v, number)) for v in step.node.inputs],
                     [(locate(v), _at(v, number)) for v in step.node.outputs],
-                    {k: number(v) if step.node.op.attrs[k].kind == "dims" else v for k, v in step.node.attrs.items()},
+                    evaluate_attrs(step.node.op, step.node.attrs, sizes),
                 )
             )
         if len(steps) > start:
