@@ -18,10 +18,11 @@ from .simplify import merge_equal, simplify
 
 Pass: TypeAlias = Callable[[Graph], bool]
 
+CLEANUP: tuple[Pass, ...] = (fold_constants, simplify, merge_equal)
+"""Makes graphs smaller, at any time."""
+
 CANONICAL: tuple[Pass, ...] = (
-    fold_constants,
-    simplify,
-    merge_equal,
+    *CLEANUP,
     match_activations,
     match_norms,
     match_attention,
@@ -36,20 +37,20 @@ MAX_ROUNDS = 32
 
 def canonicalize(graph: Graph) -> bool:
     """Brings `graph` and its sub-graphs to the form that other passes expect. True if anything changed."""
-    changed = _repeat(graph, CANONICAL)
-    for node in graph.nodes:
-        for attr in node.attrs.values():
-            if isinstance(attr, Graph):
-                changed |= canonicalize(attr)
-    return changed | graph.prune()
+    return _run(graph, CANONICAL)
+
+
+def clean(graph: Graph) -> bool:
+    """`canonicalize` without patterns: what has been decomposed stays decomposed. True if anything changed."""
+    return _run(graph, CLEANUP)
 
 
 def fuse_epilogues(graph: Graph) -> bool:
     """Moves residual sums and activations into layers; last of all, as later patterns would not see through it."""
-    return _repeat(graph, (fuse_layers,))
+    return _run(graph, (fuse_layers,))
 
 
-def _repeat(graph: Graph, passes: tuple[Pass, ...]) -> bool:
+def _run(graph: Graph, passes: tuple[Pass, ...]) -> bool:
     changed = False
     for _ in range(MAX_ROUNDS):
         again = False
@@ -58,7 +59,11 @@ def _repeat(graph: Graph, passes: tuple[Pass, ...]) -> bool:
         if not again:
             break
         changed = True
-    return changed
+    for node in graph.nodes:
+        for attr in node.attrs.values():
+            if isinstance(attr, Graph):
+                changed |= _run(attr, passes)
+    return changed | graph.prune()
 
 
-__all__ = ["CANONICAL", "Pass", "canonicalize", "decompose", "fuse_epilogues"]
+__all__ = ["CANONICAL", "Pass", "canonicalize", "clean", "decompose", "fuse_epilogues"]

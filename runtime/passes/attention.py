@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..ir import Graph, Node, Value
-from .rewrite import Rewriter, Rules, scalar_of, with_constant
+from .rewrite import Rewriter, Rules, array_of, scalar_of, with_constant
 
 
 def match_attention(graph: Graph) -> bool:
@@ -62,6 +64,22 @@ def _softmax(rewriter: Rewriter, weights: Value | None) -> Node | None:
     return rewriter.private(weights, "softmax")
 
 
+def _simple_mask(mask: Value | None, scores: Value) -> tuple[Value | None, bool]:
+    """The mask and `is_causal`, without a mask that is constant and says no more than `is_causal` does."""
+    data = array_of(mask)
+    if data is None:
+        return mask, False
+    keeps = data if data.dtype.kind == "b" else data == 0
+    if data.dtype.kind != "b" and not np.all(keeps | np.isneginf(data)):
+        return mask, False
+    if np.all(keeps):
+        return None, False
+    rows, columns = scores.shape[-2:]
+    plain = keeps.reshape(keeps.shape[-2:]) if keeps.ndim >= 2 and keeps.size == rows * columns else None
+    is_causal = plain is not None and np.array_equal(plain, np.tril(np.ones((rows, columns), bool)))
+    return (None, True) if is_causal else (mask, False)
+
+
 def _match(rewriter: Rewriter, node: Node) -> Value | None:
     """matmul(softmax(mask(matmul(q, kT) * scale)), v)"""
     weights, v = node.inputs
@@ -94,7 +112,8 @@ def _match(rewriter: Rewriter, node: Node) -> Value | None:
     k = b.permute(k, dims=(*range(rank - 2), rank - 1, rank - 2))
     if rank == 3:
         q, k, v = (b.reshape(x, shape=(1, *x.shape)) for x in (q, k, v))
-    out: Value = b.scaled_dot_product_attention(q, k, v, mask, scale=scale * q_scale * k_scale)
+    mask, is_causal = _simple_mask(mask, softmax.output)
+    out: Value = b.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, scale=scale * q_scale * k_scale)
     return b.reshape(out, shape=out.shape[1:]) if rank == 3 else out
 
 

@@ -1,15 +1,16 @@
-"""Finds layer_norm and rms_norm that a model spells out."""
+"""Finds layer_norm, rms_norm and group_norm that a model spells out."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..ir import Graph, Node, Value
-from .rewrite import Rewriter, Rules, scalar_of, with_constant
+from ..ops.windows import channel_axis
+from .rewrite import Rewriter, Rules, array_of, scalar_of, with_constant
 
 
 def match_norms(graph: Graph) -> bool:
-    """layer_norm and rms_norm, with weight and bias, in place of what computes them. True if there were any."""
+    """layer_norm, rms_norm and group_norm, with weight and bias, in place of what computes them. True if any."""
     return Rewriter(graph).apply(_RULES)
 
 
@@ -101,8 +102,39 @@ def _is_centred(rewriter: Rewriter, sub: Node, count: int) -> bool:
     return mean is not None and mean.inputs[0] is y and _trailing(mean) == count
 
 
-def _trailing_parameter(rewriter: Rewriter, value: Value, norm: Node) -> Value | None:
+def _match_group_norm(rewriter: Rewriter, node: Node) -> Value | None:
+    """Every group as one channel, normalized by itself, as ONNX before opset 18 had to write it."""
+    norm = rewriter.private(node.inputs[0], "group_norm")
+    inner = rewriter.producer(norm.inputs[0], "reshape") if norm else None
+    if norm is None or inner is None or inner.inputs[0] is None:
+        return None
+    x, groups, weight, bias = inner.inputs[0], norm.attrs["num_groups"], *map(array_of, norm.inputs[1:3])
+    if norm.attrs["layout"] != "NCHW" or inner.output.shape[:2] != (*x.shape[:1], groups):
+        return None
+    if x.type != node.output.type or any(v is not None and not v.is_constant for v in norm.inputs[1:3]):
+        return None
+    if (weight is not None and np.any(weight != 1)) or (bias is not None and np.any(bias != 0)):
+        return None
+    out: Value = rewriter.builder.group_norm(x, num_groups=groups, eps=norm.attrs["eps"])
+    return out
+
+
+def _channel_parameter(rewriter: Rewriter, value: Value, norm: Node) -> Value | None:
+    """`value` as a vector, if it is a constant that has the shape of the channels but for axes of size 1."""
+    rank = norm.output.type.rank
+    axis = channel_axis(rank, norm.attrs["layout"])
+    if value.data is None or value.type.rank > rank:
+        return None
+    shape = (1,) * (rank - value.type.rank) + value.data.shape
+    if shape != tuple(dim if i == axis else 1 for i, dim in enumerate(norm.output.shape)):
+        return None
+    return rewriter.builder.constant(value.data.reshape(-1), value.name or "weight")
+
+
+def _parameter(rewriter: Rewriter, value: Value, norm: Node) -> Value | None:
     """`value` in the shape of the normalized axes, if it has that shape but for leading axes of size 1."""
+    if norm.op.name == "group_norm":
+        return _channel_parameter(rewriter, value, norm)
     count = norm.attrs["normalized_dims"]
     shape = norm.output.shape[-count:]
     if value.dtype != norm.output.dtype or value.type.rank < count or value.type.rank > norm.output.type.rank:
@@ -120,14 +152,14 @@ def _trailing_parameter(rewriter: Rewriter, value: Value, norm: Node) -> Value |
 def _match_parameter(rewriter: Rewriter, node: Node) -> Value | None:
     """A product with a weight or a sum with a bias after a norm that has none."""
     for operand, other in (node.inputs, node.inputs[::-1]):
-        norm = rewriter.private(operand, "layer_norm", "rms_norm")
+        norm = rewriter.private(operand, "layer_norm", "rms_norm", "group_norm")
         if norm is None or other is None:
             continue
         x, weight, bias = (*norm.inputs, None)[:3]
         is_weight = node.op.name == "mul"
         if bias is not None or (is_weight and weight is not None) or (not is_weight and norm.op.name == "rms_norm"):
             continue
-        parameter = _trailing_parameter(rewriter, other, norm)
+        parameter = _parameter(rewriter, other, norm)
         if parameter is None:
             continue
         inputs = [x, parameter] if is_weight else [x, weight, parameter]
@@ -136,4 +168,9 @@ def _match_parameter(rewriter: Rewriter, node: Node) -> Value | None:
     return None
 
 
-_RULES: Rules = {"div": (_match_core,), "mul": (_match_core, _match_parameter), "add": (_match_parameter,)}
+_RULES: Rules = {
+    "div": (_match_core,),
+    "mul": (_match_core, _match_parameter),
+    "add": (_match_parameter,),
+    "reshape": (_match_group_norm,),
+}

@@ -55,8 +55,8 @@ class Rewriter:
         for rule in rules:
             try:
                 found = rule(self, node)
-            except UnsupportedError:
-                found = None
+            except (ShapeError, UnsupportedError):
+                found = None  # what the rule wants to make does not exist for these shapes
             if found is not None:
                 results = [found] if isinstance(found, Value) else list(found)
                 for old, new in zip(node.outputs, results, strict=True):

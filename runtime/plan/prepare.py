@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ir import Graph, Node, verify
-from ..passes import canonicalize, fuse_epilogues
+from ..passes import canonicalize, clean, fuse_epilogues
 from ..passes.channels_last import channels_last
 from ..passes.decompose import decompose
 from ..passes.fold import fold_constants
@@ -28,7 +28,7 @@ def prepare(graph: Graph, backend: Backend) -> Graph:
     for _ in range(MAX_ROUNDS):
         if not decompose(out, lambda node: has_kernel(node, backend)):
             break
-        canonicalize(out)
+        clean(out)
         fuse_epilogues(out)
         channels_last(out)
         simplify(out)

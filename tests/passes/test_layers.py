@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rushlight.runtime.ir import GraphBuilder
-from rushlight.runtime.passes import canonicalize, decompose, fuse_epilogues
+from rushlight.runtime.passes import canonicalize, clean, decompose, fuse_epilogues
 
 from .harness import F32, check, check_same, ops, single, weights
 
@@ -192,6 +192,15 @@ def test_decompositions_are_taken_apart_until_kernels_are_left():
     assert decompose_all(out)
     assert "conv2d" in ops(out)
     check_same(graph, out, N=2)
+
+
+def test_what_was_decomposed_stays_decomposed():
+    graph = single(lambda b, x: b.layer_norm(b.hardswish(x), weights(4), None))
+    out = graph.clone()
+    assert decompose_all(out)
+    clean(out)
+    assert not {"layer_norm", "hardswish"} & ops(out).keys()
+    check_same(graph, out)
 
 
 def test_nodes_with_a_kernel_stay():

@@ -215,3 +215,36 @@ def test_other_softmaxes_are_no_attention():
     b.output("weights", s)
     b.output("y", b.matmul(s, v))
     check(b.graph, {"permute": 1, "matmul": 2, "softmax": 1})
+
+
+@pytest.mark.parametrize("kind", ["add", "where"])
+def test_a_constant_triangle_is_causal(kind):
+    def graph(keep):
+        b = GraphBuilder()
+        q, k, v = (b.input(name, F32, (2, 3, 5, 8)) for name in "qkv")
+        mask = keep if kind == "where" else np.where(keep, 0, -np.inf).astype(F32)
+        b.output("y", attention(b, q, k, v, mask=mask, kind=kind))
+        return b.graph
+
+    lower = np.tril(np.ones((5, 5), bool))
+    out = check(graph(lower), {"scaled_dot_product_attention": 1})
+    assert out.nodes[0].attrs["is_causal"]
+    assert out.nodes[0].inputs[3] is None
+    out = check(graph(np.ones((1, 1, 5, 5), bool)), {"scaled_dot_product_attention": 1})
+    assert out.nodes[0].inputs[3] is None
+    out = check(graph(lower | (np.eye(5, k=1) > 0)), {"scaled_dot_product_attention": 1})
+    assert out.nodes[0].inputs[3] is not None
+
+
+def spelled_group_norm(b, x, groups, weight=1.0):
+    n, c, h, w = x.shape
+    inner = b.reshape(x, shape=(n, groups, c // groups * h * w))
+    ones = np.full(groups, weight, F32)
+    normed = b.group_norm(inner, ones, np.zeros(groups, F32), num_groups=groups, eps=1e-3)
+    return b.add(b.mul(b.reshape(normed, shape=(n, c, h, w)), weights(c, 1, 1)), weights(c, 1, 1, seed=1))
+
+
+def test_group_norm_is_found():
+    check(single(lambda b, x: spelled_group_norm(b, x, 3), ("N", 6, 4, 5)), {"group_norm": 1}, N=2)
+    graph = single(lambda b, x: spelled_group_norm(b, x, 3, weight=2.0), (1, 6, 4, 5))
+    check(graph, {"reshape": 2, "group_norm": 1, "mul": 1, "add": 1})
