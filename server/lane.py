@@ -10,7 +10,7 @@ from math import ceil, inf
 
 from rushlight.server.batcher import Batcher, BatchLimits
 from rushlight.server.contract import Array, Arrays, Model
-from rushlight.server.errors import InvalidRequest, Overloaded, QueueFull, TimedOut
+from rushlight.server.errors import InvalidRequest, ModelFailed, Overloaded, QueueFull, TimedOut
 from rushlight.server.metrics import Metrics
 from rushlight.server.request import Request
 from rushlight.server.signature import Signature
@@ -130,9 +130,12 @@ class Lane:
             request.compute_seconds += batch.seconds
             if isinstance(outcome, Exception):
                 self.cancel(request, outcome)
-            else:
+                continue
+            try:
                 request.deliver(piece, outcome)
-                self._settle(request)
+            except (ValueError, MemoryError) as error:
+                self.cancel(request, ModelFailed(f"the outputs of a large request do not join: {error}"))
+            self._settle(request)
 
     def _settle(self, request: Request) -> None:
         if not request.settled:

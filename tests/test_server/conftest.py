@@ -138,7 +138,7 @@ class Running:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Running]]:
     """`start({"name": model}, **settings)` serves version 1 of each model until the test ends."""
-    started: list[tuple[Running, list[Function]]] = []
+    started: list[tuple[Running, list[Any]]] = []
 
     def start(models: dict[str, Any], page: Any = None, **flags: Any) -> Running:
         versions = {name: model if isinstance(model, dict) else {"1": model} for name, model in models.items()}
@@ -157,7 +157,8 @@ def start() -> Iterator[Callable[..., Running]]:
     yield start
     for running, models in started:
         for model in models:
-            model.release.set()
+            if isinstance(model, Function):
+                model.release.set()
         if not running.state.draining:
             running.ask_to_end()
         for client in running.clients:

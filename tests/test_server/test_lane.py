@@ -120,6 +120,14 @@ def test_outputs_without_the_right_number_of_rows_are_an_error(fakes: Fakes) -> 
         serve(model, lambda lane: lane.infer({"x": np.ones((2, 4), np.float32)}))
 
 
+def test_outputs_that_do_not_join_are_an_error(fakes: Fakes) -> None:
+    model = fakes.affine()
+    model.function = lambda x: {"y": np.zeros((len(x), int(x[0, 0])), np.float32)}
+    x = np.array([[1] * 4] * 2 + [[2] * 4] * 2, np.float32)
+    with pytest.raises(ModelFailed, match="do not join"):
+        serve(model, lambda lane: lane.infer({"x": x}), max_batch=2)
+
+
 def test_models_without_a_batch_axis_run_one_request_at_a_time(fakes: Fakes) -> None:
     model = fakes.static()
     x = np.arange(6, dtype=np.float32).reshape(2, 3)

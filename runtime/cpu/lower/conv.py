@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ...ir import Node, Value
-from ...plan.lowering import Lowering, Param, Rule
+from ...ops import Array
+from ...plan.lowering import Lowering, Param, Rule, short_dtype
 from ...types import product
 from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
 
@@ -14,11 +17,42 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     x, weight = node.inputs[:2]
     if x is None or weight is None or weight.data is None or node.attrs["layout"] != "NHWC":
         return False
+    groups, (outputs, k) = node.attrs["groups"], weight.data.shape[:2]
+    if groups == outputs and k == 1 and groups > 1:
+        return _lower_depthwise(node, lower, x, weight, weight.data)
+    return _lower_product(node, lower, x, weight, weight.data)
+
+
+def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array) -> bool:
+    types = "".join(short_dtype(value.dtype) for value in (x, weight, node.output))
+    row = lower.find("depthwise", "depthwise", "f32" if types == "f32f32f32" else types)
+    if row is None:
+        return False
+    c, _, kh, kw = filters.shape
+    epilogue = epilogue_params(node.attrs, node.output)
+    images, ih, iw = x.shape[:3]
+    top, left = node.attrs["padding"][:2]
+    (sh, sw), (dh, dw) = node.attrs["stride"], node.attrs["dilation"]
+    oh, ow = node.output.shape[1:3]
+    static: dict[str, Param] = {"c": c, "kh": kh, "kw": kw, "src_zero_point": 0, "residual_scale": 0.0} | epilogue
+    params = static | {
+        "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "sh": sh, "sw": sw, "ph": top, "pw": left, "dh": dh,
+        "dw": dw, "src_pixel": c, "residual_pixel": c, "dst_pixel": c,
+    }  # fmt: skip
+    packed = lower.packed(row, static, filters)
+    operands = {"src": x, "weight": packed, "dst": node.output, **epilogue_operands(node)}
+    macs = product(node.output.shape) * kh * kw
+    compute = "f32" if x.dtype == np.float32 else "int8"
+    lower.step(node, row, operands, params, macs=macs, compute=compute)
+    return True
+
+
+def _lower_product(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array) -> bool:
     row = find_gemm(lower, x, weight, node.output)
     if row is None:
         return False
     groups = node.attrs["groups"]
-    outputs, k, kh, kw = weight.data.shape
+    outputs, k, kh, kw = filters.shape
     n = outputs // groups
     kernel: dict[str, Param] = {"n": n, "k": k, "kh": kh, "kw": kw, "weights": groups}
     epilogue = epilogue_params(node.attrs, node.output)
@@ -28,7 +62,7 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     }  # fmt: skip
     static = {**NEUTRAL, **kernel, "src_zero_point": epilogue.get("src_zero_point", 0)}
     macs = product(node.output.shape) * k * kh * kw
-    packed = lower.packed(row, static, weight.data)
+    packed = lower.packed(row, static, filters)
     emit_gemm(node, lower, row, packed, {"src": x, **epilogue_operands(node)}, params, macs)
     return True
 
