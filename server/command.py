@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rushlight.runtime.errors import RushlightError
 from rushlight.server.repository import Repository
 from rushlight.server.serving import address_of, bind, serve
 from rushlight.server.settings import load_settings
@@ -23,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rushlight serve`. Settings left out come from the file, then from the defaults."""
     parser.description = "Serve models over HTTP by the Open Inference Protocol v2."
     parser.epilog = EXAMPLE
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("models", metavar="MODELS_DIR", type=Path, help="folder of models, or one .rush file")
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings in TOML")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
@@ -41,19 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C; the exit status. One line on stderr and 2 where something is wrong."""
+    """Serve until SIGTERM or Ctrl-C; the exit status. Raises a `RushlightError` where something is wrong."""
     flags = {key: value for key, value in vars(args).items() if key in _SETTINGS}
+    settings = load_settings(args.config, flags)
+    bound = bind(settings.host, settings.port)
     try:
-        settings = load_settings(args.config, flags)
-        bound = bind(settings.host, settings.port)
-        try:
-            repository = Repository.load(args.models, settings)
-        except BaseException:
-            bound.close()
-            raise
-    except RushlightError as error:
-        print(f"rushlight: {error}", file=sys.stderr)
-        return 2
+        repository = Repository.load(args.models, settings)
+    except BaseException:
+        bound.close()
+        raise
     address = address_of(bound)
     names = ", ".join(repository.models)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -14,9 +13,9 @@ import httpx
 import numpy as np
 import pytest
 
+from rushlight.cli.main import main
 from rushlight.runtime.errors import FormatError, RushlightError
 from rushlight.runtime.ir import GraphBuilder
-from rushlight.server.command import add_arguments, run
 from rushlight.server.repository import Repository, find_models
 from rushlight.server.settings import ModelSettings, Settings, SettingsError, load_settings
 
@@ -159,12 +158,6 @@ def test_settings_of_models_that_are_not_there(folder: Path) -> None:
         Repository.load(folder, load_settings() and Settings(models={"typo": ModelSettings()}))
 
 
-def parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(arguments)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -180,18 +173,15 @@ def test_wrong_arguments_are_one_line_and_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     defaults = [] if "--port" in arguments else ["--port", "0"]
-    assert run(parse(*arguments, *defaults)) == 2
+    assert main(["serve", *arguments, *defaults]) == 2
     errors = capsys.readouterr().err
     assert errors.startswith("rushlight: ")
     assert errors.count("\n") == 1
 
 
 def test_serve_from_the_command_line(folder: Path) -> None:
-    script = (
-        "import argparse, sys; from rushlight.server.command import add_arguments, run;"
-        "parser = argparse.ArgumentParser(); add_arguments(parser); sys.exit(run(parser.parse_args()))"
-    )
-    command = [sys.executable, "-c", script, str(folder), "--port", "0", "--max-batch", "4", "--access-log"]
+    serve = [sys.executable, "-m", "rushlight", "serve", str(folder)]
+    command = [*serve, "--port", "0", "--max-batch", "4", "--access-log"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
@@ -204,7 +194,7 @@ def test_serve_from_the_command_line(folder: Path) -> None:
                 response = httpx.post(target, json={"inputs": [entry]}, trust_env=False, timeout=30)
                 assert response.json()["outputs"][0]["data"] == data
             taken = subprocess.run(
-                [sys.executable, "-c", script, str(folder), "--port", url.rsplit(":", 1)[1]],
+                [*serve, "--port", url.rsplit(":", 1)[1]],
                 capture_output=True,
                 text=True,
                 timeout=60,
