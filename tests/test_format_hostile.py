@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from rushlight.runtime.errors import FormatError
 from rushlight.runtime.format import read_program
 from rushlight.runtime.ir import GraphBuilder, verify
+from rushlight.runtime.ops import get, registry
 
 FOLDER = Path(__file__).parent / "hostile"
 EXPECTED: dict[str, str] = json.loads((FOLDER / "expected.json").read_text())
@@ -113,3 +115,14 @@ def slots(document: Any) -> Any:
         for key, value in list(document.items()) if isinstance(document, dict) else list(enumerate(document)):
             yield document, key
             yield from slots(value)
+
+
+def test_a_shape_rule_that_breaks_is_a_format_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = GraphBuilder()
+    b.output("y", b.relu(b.input("x", np.float32, (3,))))
+    path = tmp_path / "m.rush"
+    b.build().save(path)
+    broken = replace(get("relu"), infer=lambda x: x.shape[0] // 0)
+    monkeypatch.setitem(registry(), "relu", broken)  # type: ignore[arg-type]
+    with pytest.raises(FormatError, match=r"do not fit its inputs: .*division"):
+        read_program(path)
