@@ -123,6 +123,6 @@ def test_a_shape_rule_that_breaks_is_a_format_error(tmp_path: Path, monkeypatch:
     path = tmp_path / "m.rush"
     b.build().save(path)
     broken = replace(get("relu"), infer=lambda x: x.shape[0] // 0)
-    monkeypatch.setitem(registry(), "relu", broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry(), "relu", broken)
     with pytest.raises(FormatError, match=r"do not fit its inputs: .*division"):
         read_program(path)
