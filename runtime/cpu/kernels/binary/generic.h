@@ -1,0 +1,80 @@
+// The ISA files' template: the FLOAT rows over V.
+#pragma once
+
+#include "kernels/binary/binary.h"
+#include "kernels/vec/broadcast.h"
+#include "kernels/vec/pow.h"
+
+namespace rushlight {
+namespace {
+
+namespace binary {
+
+RL_INLINE V add(V a, V b) { return a + b; }
+RL_INLINE V sub(V a, V b) { return a - b; }
+RL_INLINE V mul(V a, V b) { return a * b; }
+RL_INLINE V div(V a, V b) { return a / b; }
+RL_INLINE V pow(V a, V b) { return rushlight::pow(a, b); }
+RL_INLINE V maximum(V a, V b) { return select(is_nan(a), a, max(a, b)); }
+RL_INLINE V minimum(V a, V b) { return select(is_nan(a), a, min(a, b)); }
+RL_INLINE M eq(V a, V b) { return rushlight::eq(a, b); }
+RL_INLINE M ne(V a, V b) { return !rushlight::eq(a, b); }
+RL_INLINE M lt(V a, V b) { return rushlight::lt(a, b); }
+RL_INLINE M le(V a, V b) { return rushlight::le(a, b); }
+RL_INLINE M gt(V a, V b) { return rushlight::lt(b, a); }
+RL_INLINE M ge(V a, V b) { return rushlight::le(b, a); }
+
+}  // namespace binary
+
+RL_INLINE void put(float* p, V v) { store(p, v); }
+RL_INLINE void put(uint8_t* p, M m) { store_mask(p, m); }
+RL_INLINE void put_n(float* p, V v, int n) { store_n(p, v, n); }
+RL_INLINE void put_n(uint8_t* p, M m, int n) { store_mask_n(p, m, n); }
+
+// An operand along a row: its elements, or one element again and again.
+struct Varying {
+  const float* p;
+  RL_INLINE V at(int64_t i) const { return load(p + i); }
+  RL_INLINE V at(int64_t i, int n) const { return load_n(p + i, n); }
+};
+struct Constant {
+  V v;
+  RL_INLINE V at(int64_t) const { return v; }
+  RL_INLINE V at(int64_t, int) const { return v; }
+};
+
+template <class Result, class A, class B, class Op>
+RL_INLINE void map_row(Result* out, A a, B b, int64_t n, Op op) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) put(out + i, op(a.at(i), b.at(i)));
+  const int left = int(n - i);
+  if (left > 0) put_n(out + i, op(a.at(i, left), b.at(i, left)), left);
+}
+
+template <class Result, class Op>
+RL_INLINE void map_float(const Call& call, int64_t begin, int64_t end, Op op) {
+  const auto& p = *static_cast<const BinaryParams*>(call.params);
+  const float* a = static_cast<const float*>(call.operand[0]);
+  const float* b = static_cast<const float*>(call.operand[1]);
+  Result* out = static_cast<Result*>(call.operand[2]);
+  const bool a_varies = p.a_strides[p.rank - 1] != 0, b_varies = p.b_strides[p.rank - 1] != 0;
+  const int64_t* const strides[] = {p.a_strides, p.b_strides};
+  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t(&from)[2], int64_t n) {
+    const Varying va{a + from[0]}, vb{b + from[1]};
+    if (a_varies && b_varies) return map_row(out + to, va, vb, n, op);
+    if (a_varies) return map_row(out + to, va, Constant{set(*vb.p)}, n, op);
+    if (b_varies) return map_row(out + to, Constant{set(*va.p)}, vb, n, op);
+    map_row(out + to, Constant{set(*va.p)}, Constant{set(*vb.p)}, n, op);
+  });
+}
+
+}  // namespace
+
+#define FLOAT(op, types, Result, ns)                                                \
+  void RL_ROW(op##_##types)(const Call& call, int64_t begin, int64_t end) {         \
+    map_float<Result>(call, begin, end, [](V a, V b) { return binary::op(a, b); }); \
+  }
+#include "kernels/binary/kernels.inc"
+#undef FLOAT
+
+}  // namespace rushlight
