@@ -34,6 +34,10 @@ T minimum(T a, T b) {
   return a < b ? a : b;
 }
 template <class T>
+T div(T a, T b) {
+  return b == 0 ? T(0) : b == -1 ? sub(T(0), a) : T(a / b);
+}
+template <class T>
 T fmod(T a, T b) {
   if constexpr (std::is_floating_point_v<T>) {
     return std::fmod(a, b);
@@ -55,9 +59,7 @@ T floor_divide(T a, T b) {
     const T floor = std::floor(quotient);  // a - r is rounded, so that the quotient may miss an integer
     return floor + T(quotient - floor > T(0.5));
   } else {
-    if (b == 0) return 0;
-    if (b == -1) return sub(T(0), a);
-    return T(a / b - (rushlight::remainder(a, b) != rushlight::fmod(a, b)));
+    return T(rushlight::div(a, b) - T(rushlight::remainder(a, b) != rushlight::fmod(a, b)));
   }
 }
 template <class T>

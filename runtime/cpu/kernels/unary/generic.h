@@ -32,6 +32,7 @@ PLAIN(round)
 PLAIN(sigmoid)
 PLAIN(silu)
 PLAIN(sin)
+PLAIN(softplus)
 PLAIN(sqrt)
 PLAIN(tanh)
 PLAIN(trunc)
@@ -44,10 +45,6 @@ RL_INLINE V reciprocal(V x, const UnaryParams&) { return set(1.0f) / x; }
 RL_INLINE V rsqrt(V x, const UnaryParams&) { return set(1.0f) / rushlight::sqrt(x); }
 RL_INLINE V sign(V x, const UnaryParams&) {
   return select(lt(zero(), x), set(1.0f), select(lt(x, zero()), set(-1.0f), zero()));
-}
-RL_INLINE V softplus(V x, const UnaryParams& p) {
-  const V scaled = x * set(p.alpha);
-  return select(lt(set(p.beta), scaled), x, rushlight::softplus(scaled) / set(p.alpha));
 }
 RL_INLINE V square(V x, const UnaryParams&) { return x * x; }
 

@@ -64,5 +64,34 @@ RL_INLINE float reduce_row(const float* src, int64_t n, Value value) {
   return p.combine();
 }
 
+constexpr int kColumns = 64;  // that reduce_columns takes at a time
+
+// Reduces value(V x, int64_t column) over the rows of src[n][stride] to result[column], for `columns` columns: each
+// column is reduced as reduce_row would.
+template <class Op, class Value>
+RL_INLINE void reduce_columns(const float* src, int64_t n, int64_t stride, int64_t columns, float* result,
+                              Value value) {
+  const Op op;
+  alignas(64) float partial[kPartials][kColumns];
+  for (int64_t first = 0; first < columns; first += kColumns) {
+    const int width = int(columns - first < kColumns ? columns - first : kColumns);
+    for (int i = 0; i < kPartials; ++i)
+      for (int j = 0; j < width; j += kWidth) store(partial[i] + j, set(Op::identity));
+    for (int64_t row = 0; row < n; ++row) {
+      const float* x = src + row * stride + first;
+      float* p = partial[row % kPartials];
+      int j = 0;
+      for (; j + kWidth <= width; j += kWidth) store(p + j, op(load(p + j), value(load(x + j), first + j)));
+      if (j < width) store(p + j, op(load(p + j), value(load_n(x + j, width - j), first + j)));
+    }
+    for (int half = kPartials / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i)
+        for (int j = 0; j < width; j += kWidth)
+          store(partial[i] + j, op(load(partial[i] + j), load(partial[i + half] + j)));
+    for (int j = 0; j < width; j += kWidth)
+      store_n(result + first + j, load(partial[0] + j), width - j < kWidth ? width - j : kWidth);
+  }
+}
+
 }  // namespace
 }  // namespace rushlight
