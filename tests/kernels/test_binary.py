@@ -64,9 +64,21 @@ def operands(row: Any, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> tu
             a = np.abs(a)
         return a.astype(kind), b.astype(kind)
     a, b = rng.integers(-20, 20, a_shape), rng.integers(-5, 5, b_shape)
-    if row.op in ("fmod", "remainder", "floor_divide"):
+    if row.op in ("div", "fmod", "remainder", "floor_divide"):
         b = np.where(b == 0, 3, b)
     return a.astype(kind), b.astype(kind)
+
+
+def in_torch(op: str, a: Array, b: Array) -> Array:
+    x, y = torch.from_numpy(a), torch.from_numpy(b)
+    if op == "prelu":
+        out = torch.where(x >= 0, x, x * y)
+    elif op == "div" and a.dtype.kind == "i":
+        out = torch.div(x, y, rounding_mode="trunc")
+    else:
+        out = getattr(torch, op)(x, y)
+    result: Array = out.numpy()
+    return result
 
 
 @pytest.mark.parametrize("row", ROWS, **ids)
@@ -74,7 +86,7 @@ def operands(row: Any, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> tu
 def test_matches_torch(row: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
     result, a_shape, b_shape = shapes
     a, b = operands(row, a_shape, b_shape)
-    expected = getattr(torch, row.op)(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    expected = in_torch(row.op, a, b)
     out = binary(row, a, b)
     assert out.shape == result
     if row.op == "pow":
@@ -110,7 +122,7 @@ def test_special_values_as_in_torch(op: str) -> None:
     if op in ("fmod", "remainder"):
         values = values[np.abs(values) != np.float32(3e38)]  # torch loses the quotient there
     a, b = np.repeat(values, len(values)), np.tile(values, len(values))
-    expected = getattr(torch, op)(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    expected = in_torch(op, a, b)
     row = next(row for row in ROWS if row.op == op and row.types.startswith("f32"))
     np.testing.assert_allclose(binary(row, a, b), expected, rtol=3e-7, atol=1.2e-38)
 
@@ -136,6 +148,7 @@ def test_integer_edges(row: Any) -> None:
     with np.errstate(all="ignore"):
         wrapped = {"add": a + b, "sub": a - b, "mul": a * b, "maximum": np.maximum(a, b), "minimum": np.minimum(a, b),
                    "fmod": np.array([0, 0, 0, 0, 0, 0]), "remainder": np.array([0, 0, 0, 0, 0, 0]),
+                   "div": np.array([low, high, low, 0, 0, 1]),
                    "floor_divide": np.array([low, high, low, 0, 0, 1])}  # fmt: skip
     np.testing.assert_array_equal(out, wrapped[row.op].astype(dtype))
 
