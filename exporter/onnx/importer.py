@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
-from rushlight.exporter.emitter import Conflict, Emitter, ShapeTensor, Term
+from rushlight.exporter.emitter import Emitter, ShapeTensor, Term
 from rushlight.exporter.onnx import arithmetic
 from rushlight.exporter.onnx.model import (
     OnnxNode,
@@ -29,6 +29,7 @@ from rushlight.exporter.onnx.model import (
     to_array,
 )
 from rushlight.exporter.problems import Problems
+from rushlight.exporter.restart import settle
 from rushlight.runtime.errors import FormatError, RushlightError, ShapeError, UnsupportedError
 from rushlight.runtime.ir import Graph, Value
 from rushlight.runtime.ops import Array, OpDef, registry
@@ -37,9 +38,6 @@ from rushlight.runtime.types import Dim, DimLike, parse_dim, substitute
 Rule: TypeAlias = Callable[[Emitter, OnnxNode], Any]
 Scope: TypeAlias = dict[str, Term | None]
 """Terms by ONNX name; None stands for a value whose node could not be imported."""
-
-MAX_ATTEMPTS = 64
-"""How often an import may start again because two dimensions turned out to be equal."""
 
 _INFRASTRUCTURE = ("arithmetic", "importer", "model")
 
@@ -71,21 +69,13 @@ def import_model(
     `shapes`: {input: {axis: size or symbol}} replaces declared dimensions. Raises UnsupportedError naming everything
     that is not supported, FormatError, ShapeError.
     """
-    replaced: dict[str, DimLike] = {}
-    pins: dict[Dim, int] = {}
-    arrays = {tensor.name: tensor for tensor in model.graph.initializer}
-    constants: dict[str, Array] = {name: to_array(tensor) for name, tensor in arrays.items()}
-    for _ in range(MAX_ATTEMPTS):
-        attempt = Importer(model, constants, shapes or {}, replaced, pins)
-        try:
-            return attempt.run(), attempt.notes()
-        except Conflict as conflict:
-            replaced = {name: substitute(dim, conflict.substitution) for name, dim in replaced.items()}
-            for name, dim in conflict.substitution.items():
-                replaced.setdefault(name, dim)
-            pinned = {dim.substitute(conflict.substitution): value for dim, value in pins.items()} | conflict.pins
-            pins = {dim: value for dim, value in pinned.items() if isinstance(dim, Dim)}
-    raise UnsupportedError("the dimensions of the model's inputs depend on each other in too many ways")
+    constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+
+    def attempt(replaced: Mapping[str, DimLike], pins: Mapping[Dim, int]) -> tuple[Graph, list[str]]:
+        importer = Importer(model, constants, shapes or {}, replaced, pins)
+        return importer.run(), importer.notes()
+
+    return settle(attempt)
 
 
 class Importer:

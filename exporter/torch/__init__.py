@@ -1,0 +1,1 @@
+"""Reads PyTorch modules and exported programs, through PyTorch."""
