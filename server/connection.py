@@ -145,10 +145,16 @@ class LimitedProtocol(HttpToolsProtocol):
         status, message = self._refusal or (400, "this is not a valid HTTP/1.1 request")
         self._refuse(status, message)
 
+    def close_after_answer(self) -> None:
+        """Tell the client with the next answer that the connection ends there."""
+        self._closes_after_answer = True
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
     def shutdown(self) -> None:
         """End an idle connection at once, any other after the answer to the request it has begun to send."""
         if self.phase is Phase.HEAD:
-            self._closes_after_answer = True
+            self.close_after_answer()
         else:
             super().shutdown()
 

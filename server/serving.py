@@ -18,7 +18,7 @@ import uvicorn
 
 from rushlight.runtime.errors import RushlightError
 from rushlight.server.app import Application, Page, create_app
-from rushlight.server.connection import ConnectionLimits, limited_protocol
+from rushlight.server.connection import ConnectionLimits, LimitedProtocol, limited_protocol
 from rushlight.server.repository import Repository
 from rushlight.server.settings import Settings
 
@@ -77,6 +77,9 @@ class Server(uvicorn.Server):
         self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
+        if self._application.state.draining:
+            for connection in self.server_state.connections:
+                cast(LimitedProtocol, connection).close_after_answer()
         return await super().on_tick(counter) or time.monotonic() >= self._stops_at
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

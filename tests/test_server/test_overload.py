@@ -93,7 +93,7 @@ def test_draining_is_not_ready_but_answers_what_was_accepted(start: Start, fakes
             response = client.get(path)
             assert response.status_code == 503
             assert response.json()["ready"] is False
-        assert client.get("/v2/health/live").status_code == 200
+        until(lambda: client.get("/v2/health/live").headers.get("connection") == "close")
         assert client.post("/v2/repository/index", json={"ready": True}).json() == []
         until(lambda: not running.server.servers[0].is_serving())
         model.release.set()
