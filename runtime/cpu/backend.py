@@ -8,6 +8,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+import numpy as np
+
 from ..errors import DeviceError
 from ..ops import Array
 from ..plan.lowering import KernelRow, Param, Rule
@@ -64,8 +66,7 @@ class CpuBackend:
         for name in complete:
             if params_dtype(family)[name].shape:
                 complete[name] = ()
-        packed: Array = _core.pack(row.symbol, pack_params(family, **{**complete, **params}), src)
-        return packed
+        return np.asarray(_core.pack(row.symbol, pack_params(family, **{**complete, **params}), src))
 
     def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes:
         return pack_params(family, **params)

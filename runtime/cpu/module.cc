@@ -21,6 +21,8 @@ using namespace rushlight;
 
 namespace {
 
+using Objects = nb::typed<nb::list, nb::any>;
+
 // A contiguous view of an object's memory (buffer protocol), held while it lives.
 class Buffer {
  public:
@@ -73,7 +75,7 @@ std::vector<FieldTuple> fields_of(const Family& family) {
   return out;
 }
 
-void run_kernel(const std::string& symbol, nb::bytes params, nb::list operands, int threads, int64_t chunk) {
+void run_kernel(const std::string& symbol, nb::bytes params, Objects operands, int threads, int64_t chunk) {
   Step step{kernel_or_throw(symbol), {}, {}};
   const Family& family = *step.kernel.family;
   step.params = params_or_throw(step.kernel, params);
@@ -136,7 +138,7 @@ nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
 // What a model owns: its constants' memory, its arenas, the number of threads it may use.
 class Executor {
  public:
-  Executor(nb::list constants, int threads) : threads_(threads) {
+  Executor(Objects constants, int threads) : threads_(threads) {
     for (nb::handle constant : constants) constants_.emplace_back(constant);
   }
   const Buffer& constant(size_t index) const { return constants_.at(index); }
@@ -152,7 +154,7 @@ class Executor {
 // One run in progress: the arena and the callers' arrays.
 class Session {
  public:
-  Session(std::shared_ptr<Executor> executor, std::shared_ptr<BoundPlan> plan, nb::list inputs, nb::list outputs)
+  Session(std::shared_ptr<Executor> executor, std::shared_ptr<BoundPlan> plan, Objects inputs, Objects outputs)
       : executor_(std::move(executor)), plan_(std::move(plan)), block_{} {
     for (nb::handle array : inputs) inputs_.push_back(pin(array, false));
     for (nb::handle array : outputs) outputs_.push_back(pin(array, true));
@@ -279,7 +281,7 @@ NB_MODULE(_core, m) {
   m.def("aligned_array", &aligned_array, "bytes"_a, "An uninitialized uint8 array at a 64-byte boundary.");
 
   nb::class_<Executor>(m, "Executor", "A model's constants, arenas and thread count.")
-      .def(nb::init<nb::list, int>(), "constants"_a, "threads"_a)
+      .def(nb::init<Objects, int>(), "constants"_a, "threads"_a)
       .def_prop_ro("threads", &Executor::threads)
       .def_prop_ro("held_bytes", [](Executor& e) { return e.arenas().held_bytes(); })
       .def("bind", [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes) {
@@ -290,10 +292,10 @@ NB_MODULE(_core, m) {
   nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
       .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })
       .def("__len__", [](const Plan& p) { return p.bound->size(); })
-      .def("run", [](const Plan& p, nb::list inputs, nb::list outputs) {
+      .def("run", [](const Plan& p, Objects inputs, Objects outputs) {
         Session(p.executor, p.bound, inputs, outputs).run(0, p.bound->size(), nullptr);
       }, "inputs"_a, "outputs"_a, "Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL.")
-      .def("session", [](const Plan& p, nb::list inputs, nb::list outputs) {
+      .def("session", [](const Plan& p, Objects inputs, Objects outputs) {
         return std::make_unique<Session>(p.executor, p.bound, inputs, outputs);
       }, "inputs"_a, "outputs"_a, "A run in parts, for plans with steps in Python between native ones.");
 

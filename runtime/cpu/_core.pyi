@@ -1,0 +1,98 @@
+"""Kernels and the plan executor."""
+
+from collections.abc import Sequence
+from typing import Any
+
+class RowInfo:
+    """One compiled kernel."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def types(self) -> str: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def mr(self) -> int: ...
+    @property
+    def nr(self) -> int: ...
+    @property
+    def available(self) -> bool: ...
+
+class FamilyInfo:
+    """A kernel family: its table and how its calls are described."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fields(self) -> list[tuple[str, str, int, int]]: ...
+    @property
+    def params_bytes(self) -> int: ...
+    @property
+    def packs(self) -> bool: ...
+    @property
+    def operands(self) -> list[tuple[str, bool]]: ...
+    @property
+    def rows(self) -> list[RowInfo]: ...
+
+def families() -> list[FamilyInfo]: ...
+def available_isas() -> list[str]: ...
+def usable_cpus() -> int: ...
+def measure_peaks(threads: int = 1) -> tuple[float, float, float]:
+    """
+    (f32 FLOP/s, u8 x s8 operations/s, bytes read/s) of this machine: the widest instruction set, measured in 0.3 s.
+    """
+
+def tasks(symbol: str, params: bytes) -> int: ...
+def cost_ns(symbol: str, params: bytes) -> float: ...
+def run_kernel(symbol: str, params: bytes, operands: list[Any], threads: int = 1, chunk: int = 1) -> None:
+    """
+    Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.
+    """
+
+def pack(symbol: str, params: bytes, src: object) -> object:
+    """The packed form of a weight, a 64-byte aligned uint8 array."""
+
+def aligned_array(bytes: int) -> object:
+    """An uninitialized uint8 array at a 64-byte boundary."""
+
+class Executor:
+    """A model's constants, arenas and thread count."""
+
+    def __init__(self, constants: list[Any], threads: int) -> None: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def held_bytes(self) -> int: ...
+    def bind(self, steps: Sequence[tuple[str, bytes, Sequence[tuple[int, int, int]]]], arena_bytes: int) -> Plan:
+        """
+        A plan from steps (symbol, params, [(space, index, offset)]); spaces: 0 none, 1 constant, 2 arena, 3 input, 4 output.
+        """
+
+class Plan:
+    """
+    Steps with kernels, parameters and memory fixed; runs on many threads at once.
+    """
+
+    @property
+    def arena_bytes(self) -> int: ...
+    def __len__(self) -> int: ...
+    def run(self, inputs: list[Any], outputs: list[Any]) -> None:
+        """
+        Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL.
+        """
+
+    def session(self, inputs: list[Any], outputs: list[Any]) -> Session:
+        """A run in parts, for plans with steps in Python between native ones."""
+
+class Session:
+    """One run in progress."""
+
+    def run(self, first: int, last: int) -> None: ...
+    def run_timed(self, first: int, last: int) -> list[int]:
+        """Like run; returns each step's nanoseconds."""
+
+    def arena_view(self, offset: int, bytes: int) -> object:
+        """Writable memory of the arena, valid while the session lives."""
