@@ -218,3 +218,23 @@ def test_port_in_use_is_one_line(models: dict[str, Path], capsys: pytest.Capture
     assert capsys.readouterr().err.splitlines() == [
         f"rushlight: port {port} on 127.0.0.1 is in use; choose another with --port"
     ]
+
+
+DATA = Path(os.environ.get("RUSHLIGHT_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "imagenet-sample"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no labelled photographs at {DATA}")
+def test_int8_keeps_its_accuracy_on_labelled_photographs(program: rl.Program) -> None:
+    files = sorted(DATA.glob("*.jpg"))[::5]
+    labels = np.array([int(file.name.split("_")[0]) for file in files])
+    images = np.stack([central_square(decode_image(file.read_bytes())) for file in files])
+    twin = rl.quantize(program, {"image": calibration_images()})
+    expected, found = (
+        np.concatenate([model(images[at : at + 20]) for at in range(0, len(images), 20)]).astype(np.float64)
+        for model in (rl.load(program), rl.load(twin))
+    )
+    float_accuracy, accuracy = ((logits.argmax(1) == labels).mean() for logits in (expected, found))
+    assert float_accuracy > 0.8
+    assert accuracy >= float_accuracy - 0.02, "one photograph of these hundred is one point"
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.95
+    assert 10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()) >= 16

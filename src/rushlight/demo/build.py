@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rushlight as rl
+from rushlight.cli.progress import counter
 from rushlight.demo.network import build_network
 from rushlight.demo.photographs import calibration_images
 from rushlight.exporter.unpickle import read_state_dict
@@ -39,7 +40,8 @@ def build_models(folder: Path, report: Callable[[str], None]) -> dict[str, Path]
     program.save(paths[FLOAT])
     images = calibration_images()
     report(f"calibrating {INT8} on {len(images)} crops of photographs")
-    quantized = rl.quantize(program, {"image": images})
+    with counter("calibrating", "crops") as progress:
+        quantized = rl.quantize(program, {"image": images}, progress=progress)
     quantized.provenance["demo"] = origin
     quantized.save(paths[INT8])
     return paths

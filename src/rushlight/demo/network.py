@@ -82,7 +82,7 @@ class _Network:
         normal: Value = b.batch_norm(out, *constants, eps=EPSILON, layout="NHWC", name=norm)
         if not clamps:
             return normal
-        clamped: Value = b.clamp(normal, min=0.0, max=6.0)
+        clamped: Value = b.clamp(normal, min=0.0, max=6.0, name=f"{conv}.relu6")
         return clamped
 
     def _tensor(self, name: str) -> Array:

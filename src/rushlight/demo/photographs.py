@@ -27,7 +27,7 @@ MAX_PIXELS = 50_000_000
 CENTRAL = 0.875
 """Share of the shorter side that a classified square covers."""
 _CROPS = 14
-_SMALLEST_CROP = 0.35
+_SMALLEST_CROP = 0.6
 
 
 def read_sample(name: str) -> bytes:
