@@ -157,6 +157,9 @@ def bitwise_xor(b: Emitter, x: Any, y: Any) -> Value:
     return _bitwise(b, "logical_xor", x, y)
 
 
+__and__, __or__, __xor__ = bitwise_and, bitwise_or, bitwise_xor
+
+
 def bitwise_not(b: Emitter, x: Value) -> Value:
     if x.dtype.kind != "b":
         raise UnsupportedError("of integers")

@@ -52,7 +52,7 @@ def rules() -> Mapping[str, Rule]:
         for name, member in inspect.getmembers(module, inspect.isfunction):
             parameters = list(inspect.signature(member).parameters)
             if member.__module__ == module.__name__ and parameters[:1] == ["b"]:
-                found[name.rstrip("_")] = member
+                found[name if name.endswith("__") else name.rstrip("_")] = member
     return found
 
 
