@@ -79,7 +79,7 @@ def _rebuild(rewriter: Rewriter, layer: Node, scale: Array | None, shift: Array 
         total = total + shift
     if bias is not None or shift is not None:
         bias = b.constant(total.astype(dtype), (bias.name if bias else "") or "bias")
-    (out,) = b.add_node(layer.op.name, [x, weight, bias], layer.attrs)
+    (out,) = b.add_node(layer.op.name, [x, weight, bias], layer.attrs, layer.name)
     return out
 
 
@@ -148,7 +148,8 @@ def _fold_padding(rewriter: Rewriter, node: Node) -> Value | None:
     found = _spatial_padding(rewriter, node, 0.0)
     if found is None:
         return None
-    (out,) = rewriter.builder.add_node(node.op.name, [found[0], *node.inputs[1:]], {**node.attrs, "padding": found[1]})
+    attrs = {**node.attrs, "padding": found[1]}
+    (out,) = rewriter.builder.add_node(node.op.name, [found[0], *node.inputs[1:]], attrs, node.name)
     return out
 
 
@@ -168,7 +169,7 @@ def _fold_pool_padding(rewriter: Rewriter, node: Node) -> Value | None:
     if found is None or not _fits_window(node, found[1]):
         return None
     attrs = {**node.attrs, "padding": found[1], **({"count_include_pad": True} if is_mean else {})}
-    (out,) = rewriter.builder.add_node(node.op.name, [found[0]], attrs)
+    (out,) = rewriter.builder.add_node(node.op.name, [found[0]], attrs, node.name)
     return out
 
 

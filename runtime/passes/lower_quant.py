@@ -61,6 +61,7 @@ class _Lower:
             if new is None:
                 self.nodes.append(node)
             else:
+                new.output.name = node.output.name
                 self.nodes.append(new)
                 self.replaced[node.output] = new.output
         self.graph.nodes = self.nodes
