@@ -80,6 +80,7 @@ class Repository:
             try:
                 model = rl.load(file.path, threads=settings.of_model(file.name).threads, verify=True)
             except RushlightError as error:
-                raise type(error)(f"{file.path}: {error}") from None
+                text = str(error).removeprefix(f"{file.path}: ")
+                raise type(error)(f"{file.path}: {text}") from None
             models.setdefault(file.name, {})[file.version] = model
         return Repository(models)
