@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Any
@@ -15,6 +16,7 @@ import orjson
 from rushlight.server.accesslog import AccessLog
 from rushlight.server.admission import Admission, Receive
 from rushlight.server.connection import ON_DISCONNECT
+from rushlight.server.contract import Arrays
 from rushlight.server.decode import decode
 from rushlight.server.encode import Payload, encode
 from rushlight.server.errors import ClientGone, RequestError
@@ -73,46 +75,26 @@ class InferEndpoint:
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, target: tuple[str, str | None], request_id: str
     ) -> None:
-        started = time.monotonic()
-        lane: Lane | None = None
-        identity: str | None = None
-        rows: int | None = None
+        call = _Call(time.monotonic())
         self._inflight += 1
+        message: str | None = None
         try:
-            headers = dict(scope["headers"])
-            lane = self._models.find(*target)
-            with self._admission.hold() as held:
-                body = await held.read(receive, headers)
-                decoded = decode(body, headers.get(b"inference-header-content-length"), lane.signature)
-                identity = decoded.id
-                timeout = decoded.timeout_us / 1e6 or inf
-                request, future = lane.submit(decoded.inputs, timeout, decoded.priority)
-                rows = request.rows
-                await _wait(lane, request, future, scope, receive)
-                arrays = request.arrays or {}
-                payload = encode(lane.name, lane.version, identity, decoded.outputs, arrays, lane.signature)
-            seconds = time.monotonic() - started
-            lane.statistics.answered(request.rows, seconds, request.queued_seconds, request.compute_seconds)
-            status, response_headers, content = _success(payload)
+            status, headers, content = _success(await self._run(call, scope, receive, target))
         except Exception as error:
             if not isinstance(error, RequestError):
                 logger.exception("request %s failed", request_id)
                 error = RequestError("internal error; the server's log says more under this request's id")
-            status, response_headers, content = error_response(error)
-            if lane is not None:
-                lane.statistics.fail.add(time.monotonic() - started)
+            status, headers, content = error_response(error)
+            message = str(error)
         finally:
             self._inflight -= 1
         if status != ClientGone.status:
-            response_headers.append((b"content-length", b"%d" % len(content)))
-            response_headers.append((b"x-request-id", request_id.encode("ascii")))
-            await send({"type": "http.response.start", "status": status, "headers": response_headers})
+            headers.append((b"content-length", b"%d" % len(content)))
+            headers.append((b"x-request-id", request_id.encode("ascii")))
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
-        seconds = time.monotonic() - started
-        if lane is not None:
-            lane.metrics.answered(status, seconds)
-        else:
-            self._metrics.requests.labels("", "", str(status)).inc()
+        seconds = time.monotonic() - call.started
+        self._count(call, status, seconds)
         client = scope.get("client")
         self._log.record(
             "POST",
@@ -121,14 +103,48 @@ class InferEndpoint:
             seconds,
             request_id,
             client[0] if client else None,
-            id=identity,
-            rows=rows,
-            error=None if status < 400 else orjson.loads(content)["error"],
+            id=call.id,
+            rows=call.request.rows if call.request else None,
+            error=message,
         )
 
+    async def _run(self, call: _Call, scope: Scope, receive: Receive, target: tuple[str, str | None]) -> Payload:
+        headers = dict(scope["headers"])
+        lane = call.lane = self._models.find(*target)
+        with self._admission.hold() as held:
+            body = await held.read(receive, headers)
+            decoded = decode(body, headers.get(b"inference-header-content-length"), lane.signature)
+            call.id = decoded.id
+            call.request, future = lane.submit(decoded.inputs, decoded.timeout_us / 1e6 or inf, decoded.priority)
+            arrays = await _wait(lane, call.request, future, scope, receive)
+            return encode(lane.name, lane.version, decoded.id, decoded.outputs, arrays, lane.signature)
 
-async def _wait(lane: Lane, request: Request, future: asyncio.Future[Request], scope: Scope, receive: Receive) -> None:
-    """Until the result is there. A client that leaves takes its request out of the queue."""
+    def _count(self, call: _Call, status: int, seconds: float) -> None:
+        if call.lane is None:
+            self._metrics.requests.labels("", "", str(status)).inc()
+            return
+        call.lane.metrics.answered(status, seconds)
+        if status == 200 and call.request is not None:
+            request = call.request
+            call.lane.statistics.answered(request.rows, seconds, request.queued_seconds, request.compute_seconds)
+        else:
+            call.lane.statistics.fail.add(seconds)
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known of a request so far."""
+
+    started: float
+    lane: Lane | None = None
+    request: Request | None = None
+    id: str | None = None
+
+
+async def _wait(
+    lane: Lane, request: Request, future: asyncio.Future[Request], scope: Scope, receive: Receive
+) -> Arrays:
+    """The result, when it is there. A client that leaves takes its request out of the queue."""
     on_disconnect = scope.get("extensions", {}).get(ON_DISCONNECT)
     watch: asyncio.Task[None] | None = None
     if on_disconnect is not None:
@@ -145,6 +161,7 @@ async def _wait(lane: Lane, request: Request, future: asyncio.Future[Request], s
             watch.cancel()
         else:
             on_disconnect(None)
+    return request.arrays or {}
 
 
 def _client_left(lane: Lane, request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -14,6 +15,9 @@ import pytest
 from fastapi import APIRouter
 
 from rushlight.server.accesslog import AccessLog
+from rushlight.server.app import create_app
+from rushlight.server.repository import Repository
+from rushlight.server.settings import Settings
 from rushlight.server.state import ServerState
 
 Start = Any
@@ -254,3 +258,47 @@ def test_a_page_of_ones_own_can_run_models(start: Start, fakes: Fakes) -> None:
 
     client = start({"affine": fakes.affine()}, page=page).client()
     assert client.get("/").json() == [3, 3, 3, 3]
+
+
+@pytest.fixture
+def application(fakes: Fakes) -> Any:
+    """An application without the project's own connections, and its model."""
+    model = fakes.affine()
+    application = create_app(Repository({"affine": {"1": model}}), Settings())
+    yield application, model
+    model.release.set()
+    application.state.close()
+
+
+def test_any_asgi_server_will_do(application: Any) -> None:
+    async def run() -> None:
+        transport = httpx.ASGITransport(application[0])
+        async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+            response = await client.post("/v2/models/affine/infer", json=BODY)
+            assert response.json()["outputs"][0]["data"] == [3, 5, 7, 9]
+            assert (await client.get("/v2/health/ready")).json() == {"ready": True}
+
+    asyncio.run(run())
+
+
+def test_a_client_of_another_asgi_server_can_leave(application: Any) -> None:
+    app, model = application
+    model.hold()
+    sent: list[Any] = []
+
+    async def run() -> None:
+        body = {"type": "http.request", "body": json.dumps(BODY).encode(), "more_body": False}
+        messages = iter([body, {"type": "http.disconnect"}])
+
+        async def receive() -> Any:
+            return next(messages)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/v2/models/affine/infer", "headers": []}
+        await asyncio.wait_for(app(scope, receive, send), 30)
+
+    asyncio.run(run())
+    assert sent == []
+    assert 'code="499"' in app.state.render_metrics().decode()
