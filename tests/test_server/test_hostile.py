@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
 import time
 from typing import Any
@@ -304,3 +305,50 @@ def test_a_client_that_leaves_takes_its_request_along(start: Start, fakes: Fakes
     assert model.runs == [1]
     text = running.client().get("/metrics").text
     assert 'rushlight_requests_total{code="499",model="affine",version="1"} 1.0' in text
+
+
+def mutated(rng: random.Random, data: bytes) -> bytes:
+    """A few bytes changed, left out, doubled or moved."""
+    changed = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 5])):
+        start = rng.randrange(len(changed))
+        stop = min(len(changed), start + rng.choice([1, 1, 2, 8, 40]))
+        piece = bytes(changed[start:stop])
+        kind = rng.randrange(4)
+        if kind == 0:
+            changed[start:stop] = rng.randbytes(len(piece))
+        elif kind == 1 and stop - start < len(changed):
+            del changed[start:stop]
+        elif kind == 2:
+            changed[start:start] = piece * rng.choice([1, 3])
+        else:
+            changed[start:stop] = rng.choice([b"-1", b"0", b"9" * 20, b"[", b"{", b"null", b'"', b"\\u0000", b"\r\n"])
+    return bytes(changed)
+
+
+def test_mutated_requests_are_never_the_servers_fault(start: Start, fakes: Fakes) -> None:
+    running = start({"affine": fakes.affine()}, body_timeout_s=0.2, header_timeout_s=0.2)
+    rng = random.Random(1)
+    entry = {"name": "x", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": 16}}
+    text = json.dumps({"id": "a", "parameters": {"timeout": 9_000_000}, "inputs": [entry]}).encode()
+    seeds = [post(BODY), post(text + bytes(16), b"inference-header-content-length: %d" % len(text))]
+    statuses: set[int] = set()
+    for index in range(200):
+        with running.connect() as connection:
+            connection.sendall(mutated(rng, seeds[index % 2]))
+            answer = b""
+            with contextlib.suppress(ConnectionResetError):
+                connection.settimeout(0.5)
+                with contextlib.suppress(TimeoutError):
+                    answer = connection.recv(65536)
+            if answer:
+                assert answer.startswith(b"HTTP/1.1 "), answer
+                statuses.add(int(answer.split()[1]))
+    assert {200, 400, 404} <= statuses
+    assert 500 not in statuses
+    assert running.client().get("/v2/health/ready").status_code == 200
+    deadline = time.monotonic() + 20
+    while running.state.infer.inflight and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert running.state.infer.inflight == 0
+    assert running.state.admission.held == 0

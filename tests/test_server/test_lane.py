@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -145,20 +144,16 @@ def test_timeouts_are_prompt_even_while_the_model_runs(fakes: Fakes) -> None:
     model = fakes.affine()
     x = np.ones((1, 4), np.float32)
 
-    async def body(lane: Lane) -> list[float]:
+    async def body(lane: Lane) -> None:
         model.hold()
-        waited = []
         for _ in range(2):  # the first runs when its time is over, the second is queued behind it
-            started = time.monotonic()
             with pytest.raises(TimedOut):
                 await lane.infer({"x": x}, timeout=0.05)
-            waited.append(time.monotonic() - started)
         assert lane.depth == 0
         model.release.set()
         await lane.infer({"x": x})
-        return waited
 
-    assert max(serve(model, body)) < 10  # the run itself is held for ever
+    serve(model, body)
     assert model.runs == [1, 1]
 
 
