@@ -146,10 +146,13 @@ def test_timeouts_are_prompt_even_while_the_model_runs(fakes: Fakes) -> None:
 
     async def body(lane: Lane) -> None:
         model.hold()
-        for _ in range(2):  # the first runs when its time is over, the second is queued behind it
-            with pytest.raises(TimedOut):
-                await lane.infer({"x": x}, timeout=0.05)
+        running = asyncio.create_task(lane.infer({"x": x}, timeout=2.0))
+        await asyncio.to_thread(model.wait_for_run)
+        with pytest.raises(TimedOut):
+            await lane.infer({"x": x}, timeout=0.05)
         assert lane.depth == 0
+        with pytest.raises(TimedOut):
+            await running
         model.release.set()
         await lane.infer({"x": x})
 
