@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import families, pack_params
 
@@ -77,8 +78,10 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 def ulps(got: Array, expected: Array) -> Array:
-    """Distance of float32 results to float64 truth in units of the truth's last place; results below the normal range may
-    be zero. NaN and infinities must match: they count 0 if they do, else inf."""
+    """Distance of float32 results to float64 truth in units of the truth's last place.
+
+    Results below the normal range may be zero. NaN and infinities must match: they count 0 if they do, else inf.
+    """
     got64 = got.astype(np.float64)
     with np.errstate(over="ignore"):
         rounded = expected.astype(np.float32)

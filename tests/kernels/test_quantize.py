@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from rushlight.runtime.ops import get
 
 from .harness import Array, available_rows, run, same_bits
@@ -17,8 +18,8 @@ ids = {"ids": lambda row: row.symbol}
 DTYPES = {"u8": np.uint8, "s8": np.int8}
 # shape of x, shape of scale and zero point
 SHAPES = [
-    ((0,), (1,)), ((1,), (1,)), ((37,), (1,)), ((9001,), (1,)), ((5, 33), (33,)), ((33, 5), (33, 1)), ((2, 7, 9), (7, 1)),
-    ((3, 4097), (4097,)),
+    ((0,), (1,)), ((1,), (1,)), ((37,), (1,)), ((9001,), (1,)), ((5, 33), (33,)), ((33, 5), (33, 1)),
+    ((2, 7, 9), (7, 1)), ((3, 4097), (4097,)),
 ]  # fmt: skip
 
 
@@ -74,8 +75,8 @@ ATTRS: dict[str, list[dict[str, float]]] = {
     ],
 }
 BINARY_SHAPES = [
-    ((0,), (0,)), ((1,), (1,)), ((65,), (65,)), ((65,), (1,)), ((1,), (65,)), ((256, 1), (1, 256)), ((2, 6, 33), (2, 1, 33)),
-    ((9000,), (9000,)), ((5, 1), (5, 1)),
+    ((0,), (0,)), ((1,), (1,)), ((65,), (65,)), ((65,), (1,)), ((1,), (65,)), ((256, 1), (1, 256)),
+    ((2, 6, 33), (2, 1, 33)), ((9000,), (9000,)), ((5, 1), (5, 1)),
 ]  # fmt: skip
 
 
@@ -91,7 +92,8 @@ def test_qbinary(row: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
     for attrs in ATTRS[row.op]:
         expected = get(row.op).reference(a, b, **attrs)
         params = {
-            "rank": len(shape), "shape": shape, "a_strides": strides(a.shape, shape), "b_strides": strides(b.shape, shape),
+            "rank": len(shape), "shape": shape,
+            "a_strides": strides(a.shape, shape), "b_strides": strides(b.shape, shape),
             "a_zero_point": 0, "b_zero_point": 0, "a_scale": 0, "b_scale": 0, "scale": 0, "offset": 0,
         } | attrs  # fmt: skip
         operands = {"a": a, "b": b, "out": np.zeros(shape, np.uint8)}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812 - PyTorch's own custom
+import torch.nn.functional as F
 from scipy import special
 
 from .harness import Array, available_rows, run, same_bits, ulps
@@ -161,8 +162,6 @@ def test_range(op: str) -> None:
 def test_huge_angles(op: str) -> None:
     rng = np.random.default_rng(5)
     x = (rng.choice([-1.0, 1.0], 4000) * 10.0 ** rng.uniform(3, 38, 4000)).astype(np.float32)
-    import mpmath
-
     with mpmath.workprec(300):
         function = getattr(mpmath, op)
         expected = np.array([float(function(mpmath.mpf(float(v)))) for v in x])
