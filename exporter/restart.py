@@ -28,6 +28,6 @@ def settle(attempt: Callable[[Mapping[str, DimLike], Mapping[Dim, int]], T]) -> 
         except Conflict as conflict:
             found = conflict.substitution
             replaced = {**found, **{name: substitute(dim, found) for name, dim in replaced.items()}}
-            both = {**{substitute(dim, found): value for dim, value in pins.items()}, **conflict.pins}
-            pins = {dim: value for dim, value in both.items() if isinstance(dim, Dim)}
+            moved = {substitute(dim, found): value for dim, value in pins.items()}
+            pins = {dim: value for dim, value in moved.items() if isinstance(dim, Dim)} | conflict.pins
     raise UnsupportedError("the dimensions of the model's inputs depend on each other in too many ways")

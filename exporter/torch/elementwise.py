@@ -119,7 +119,7 @@ def _logical(b: Emitter, op: str, x: Any, y: Any) -> Value:
 
 def _truth(b: Emitter, x: Any) -> Value:
     if isinstance(x, Value):
-        return x if x.dtype.kind == "b" else b.ne(x, b.scalar(0, x))  # type: ignore[no-any-return]
+        return x if x.dtype.kind == "b" else b.ne(x, b.scalar(0, x))
     return b.constant(np.asarray(bool(x)))
 
 

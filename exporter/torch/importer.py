@@ -1,9 +1,9 @@
 """Walks the graph of an `ExportedProgram` and writes it, operator by operator, to an `Emitter`.
 
-A rule is a function of a family module in this package, named like the ATen operator without its overload (and with a
-trailing underscore where Python needs the name itself): ``rule(b, *args, **kwargs)`` takes the emitter and the arguments
-of the ATen schema, tensors as terms and sizes as dimensions. Operators whose `OpDef` names an ATen overload need none if
-all their arguments are tensors.
+A rule is a function of a family module in this package, named like the ATen operator without its overload (and with
+a trailing underscore where Python needs the name itself): ``rule(b, *args, **kwargs)`` takes the emitter and the
+arguments of the ATen schema, tensors as terms and sizes as dimensions. Operators whose `OpDef` names an ATen overload
+need none if all their arguments are tensors.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def plain_operators() -> Mapping[str, OpDef]:
 
 
 def import_program(program: ExportedProgram, dynamic: Mapping[str, Mapping[int, str]]) -> Graph:
-    """The graph of `program`. `dynamic` names its symbolic axes. Raises UnsupportedError naming all that is not supported."""
+    """The graph of `program`; `dynamic` names its symbolic axes. Raises UnsupportedError, naming all that is amiss."""
     if not is_functional(program):
         program = program.run_decompositions({})
     arrays = _arrays(program)
@@ -71,7 +71,7 @@ def import_program(program: ExportedProgram, dynamic: Mapping[str, Mapping[int, 
 
 
 def is_functional(program: ExportedProgram) -> bool:
-    """Whether writes in place, if any, go to tensors of which no view exists, so that they can be read as new values."""
+    """Whether writes in place, if any, go to tensors without views, so that they can be read as new values."""
     for module in program.graph_module.modules():
         if not isinstance(module, GraphModule):
             continue
@@ -103,8 +103,8 @@ def _is_view(node: Node) -> bool:
         return False
     may_alias = getattr(torch.Tag, "maybe_aliasing_or_mutating", None)
     if may_alias is not None and may_alias in getattr(node.target, "tags", ()):
-        return schema.name != "aten::batch_norm"  # tagged for its running statistics
-    return any(value.alias_info is not None for value in schema.returns) and not schema.is_mutable
+        return bool(schema.name != "aten::batch_norm")  # tagged for its running statistics
+    return not schema.is_mutable and any(value.alias_info is not None for value in schema.returns)
 
 
 def _arrays(program: ExportedProgram) -> dict[str, Array]:

@@ -53,7 +53,7 @@ def addmm(b: Emitter, x: Value, y: Value, z: Value, *, beta: float = 1, alpha: f
 
 def baddbmm(b: Emitter, x: Value, y: Value, z: Value, *, beta: float = 1, alpha: float = 1) -> Value:
     product_ = add(b, mul(b, x, beta) if beta != 1 else x, b.matmul(y, z), alpha=alpha)
-    return b.matmul(y, z) if beta == 0 and alpha == 1 else product_  # type: ignore[no-any-return]
+    return b.matmul(y, z) if beta == 0 and alpha == 1 else product_
 
 
 def einsum(b: Emitter, equation: str, operands: Sequence[Value], *, path: Any = None) -> Value:

@@ -33,7 +33,7 @@ def _number_dtype(number: Any) -> np.dtype[Any]:
 
 
 def result_dtype(*operands: Any) -> np.dtype[Any]:
-    """The common dtype: tensors with axes count first, then 0-d tensors, then numbers, which only raise the category."""
+    """The common dtype: tensors with axes first, then 0-d tensors, then numbers, which can only raise the category."""
     groups: list[list[np.dtype[Any]]] = [[], [], []]
     for operand in operands:
         if isinstance(operand, (Value, ShapeTensor)):
