@@ -143,14 +143,19 @@ void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, in
 }
 
 template <int U>
+void depthwise_f32_any(const Call& call, int64_t begin, int64_t end) {
+  compute_tasks<U, 0, 0, 1>(call, *static_cast<const DepthwiseParams*>(call.params), begin, end);
+}
+
+template <int U>
 void depthwise_f32(const Call& call, int64_t begin, int64_t end) {
   const auto& p = *static_cast<const DepthwiseParams*>(call.params);
   const bool known = p.kh == p.kw && p.dw == 1 && p.sw <= 2;
-  if (known && p.kw == 3)
-    return p.sw == 1 ? compute_tasks<U, 3, 3, 1>(call, p, begin, end) : compute_tasks<U, 3, 3, 2>(call, p, begin, end);
-  if (known && p.kw == 5)
-    return p.sw == 1 ? compute_tasks<U, 5, 5, 1>(call, p, begin, end) : compute_tasks<U, 5, 5, 2>(call, p, begin, end);
-  compute_tasks<U, 0, 0, 1>(call, p, begin, end);
+  if (known && p.kw == 3 && p.sw == 1) return compute_tasks<U, 3, 3, 1>(call, p, begin, end);
+  if (known && p.kw == 3) return compute_tasks<U, 3, 3, 2>(call, p, begin, end);
+  if (known && p.kw == 5 && p.sw == 1) return compute_tasks<U, 5, 5, 1>(call, p, begin, end);
+  if (known && p.kw == 5) return compute_tasks<U, 5, 5, 2>(call, p, begin, end);
+  depthwise_f32_any<U>(call, begin, end);
 }
 
 }  // namespace

@@ -55,7 +55,9 @@ void depthwise_u8s8(const Call& call, int64_t begin, int64_t end) {
 
 }  // namespace
 
-void depthwise_f32_7x16_generic(const Call& call, int64_t begin, int64_t end) { depthwise_f32<1>(call, begin, end); }
+void depthwise_f32_7x16_generic(const Call& call, int64_t begin, int64_t end) {
+  depthwise_f32_any<1>(call, begin, end);
+}
 void depthwise_u8s8u8_1x1_generic(const Call& call, int64_t begin, int64_t end) {
   depthwise_u8s8<uint8_t>(call, begin, end);
 }

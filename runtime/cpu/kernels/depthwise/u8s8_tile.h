@@ -1,6 +1,6 @@
-// One tile of channels of the integer kernel; for ISA files. B is a register of bytes (bytes_ymm.h, bytes_zmm.h): it
-// holds the tile. Four rows of a filter's column are multiplied at once: their pixels are interleaved to groups of four
-// bytes a channel.
+// One tile of channels of the integer kernel; for ISA files. B is a register of bytes (vec/bytes_ymm.h,
+// vec/bytes_zmm.h): it holds the tile. Four rows of a filter's column are multiplied at once: their pixels are
+// interleaved to groups of four bytes a channel.
 #pragma once
 
 #include "kernels/depthwise/finish.h"

@@ -1,6 +1,6 @@
-#include "kernels/depthwise/bytes_ymm.h"
 #include "kernels/depthwise/f32.h"
 #include "kernels/depthwise/u8s8.h"
+#include "kernels/vec/bytes_ymm.h"
 
 namespace rushlight {
 

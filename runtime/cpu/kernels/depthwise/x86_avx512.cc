@@ -1,7 +1,7 @@
-#include "kernels/depthwise/bytes_ymm.h"
-#include "kernels/depthwise/bytes_zmm.h"
 #include "kernels/depthwise/f32.h"
 #include "kernels/depthwise/u8s8.h"
+#include "kernels/vec/bytes_ymm.h"
+#include "kernels/vec/bytes_zmm.h"
 
 namespace rushlight {
 

@@ -1,4 +1,4 @@
-// 32 bytes: a tile of 32 channels; for ISA files. Interleaving and packing work within 128-bit lanes and undo each
+// 32 bytes; for ISA files. Interleaving and packing work within 128-bit lanes and undo each other.
 // other.
 #pragma once
 

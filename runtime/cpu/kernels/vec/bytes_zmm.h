@@ -1,4 +1,4 @@
-// 64 bytes: a tile of 64 channels; for ISA files. Interleaving and packing work within 128-bit lanes and undo each
+// 64 bytes; for ISA files. Interleaving and packing work within 128-bit lanes and undo each other.
 // other.
 #pragma once
 
