@@ -30,7 +30,7 @@ def spec(name: str, dtype: str, *shape: int | str) -> Spec:
 
 
 @dataclass
-class Function:
+class FakeModel:
     """A model of a function; keeps the number of rows of every run, in order."""
 
     inputs: list[Spec]
@@ -61,29 +61,29 @@ class Fakes:
     """Makers of the models that the tests serve."""
 
     spec = staticmethod(spec)
-    Function = Function
+    Function = FakeModel
 
     @staticmethod
-    def affine() -> Function:
-        return Function(
+    def affine() -> FakeModel:
+        return FakeModel(
             [spec("x", "float32", "N", 4)], [spec("y", "float32", "N", 4)], lambda x: {"y": x * np.float32(2) + 1}
         )
 
     @staticmethod
-    def lengths() -> Function:
+    def lengths() -> FakeModel:
         """Two inputs and two outputs; the length is free, and equal for both inputs."""
 
         def function(ids: Any, mask: Any) -> dict[str, Any]:
             return {"total": (ids * mask).sum(1, keepdims=True), "doubled": ids.astype(np.float32) * 2}
 
-        return Function(
+        return FakeModel(
             [spec("ids", "int64", "B", "L"), spec("mask", "int64", "B", "L")],
             [spec("total", "int64", "B", 1), spec("doubled", "float32", "B", "L")],
             function,
         )
 
     @staticmethod
-    def picky() -> Function:
+    def picky() -> FakeModel:
         """Fails where any row has a negative number."""
 
         def function(x: Any) -> dict[str, Any]:
@@ -91,15 +91,15 @@ class Fakes:
                 raise ValueError("secret of the model")
             return {"y": x + 1}
 
-        return Function([spec("x", "int32", "N", 2)], [spec("y", "int32", "N", 2)], function)
+        return FakeModel([spec("x", "int32", "N", 2)], [spec("y", "int32", "N", 2)], function)
 
     @staticmethod
-    def static() -> Function:
-        return Function([spec("x", "float32", 2, 3)], [spec("y", "float32", 3, 2)], lambda x: {"y": x.T.copy()})
+    def static() -> FakeModel:
+        return FakeModel([spec("x", "float32", 2, 3)], [spec("y", "float32", 3, 2)], lambda x: {"y": x.T.copy()})
 
     @staticmethod
-    def identity(dtype: str) -> Function:
-        return Function([spec("x", dtype, "N", 3)], [spec("y", dtype, "N", 3)], lambda x: {"y": x})
+    def identity(dtype: str) -> FakeModel:
+        return FakeModel([spec("x", dtype, "N", 3)], [spec("y", dtype, "N", 3)], lambda x: {"y": x})
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def start() -> Iterator[Callable[..., Running]]:
     yield start
     for running, models in started:
         for model in models:
-            if isinstance(model, Function):
+            if isinstance(model, FakeModel):
                 model.release.set()
         if not running.state.draining:
             running.ask_to_end()

@@ -135,13 +135,12 @@ class TestTritonClient:
 class TestKServeClient:
     def test_health_and_infer(self, address: str) -> None:
         kserve = pytest.importorskip("kserve")
-        from kserve.inference_client import InferenceRESTClient, RESTConfig
 
         url = f"http://{address}"
         x = sample("float32")
 
         async def run() -> None:
-            async with InferenceRESTClient(RESTConfig(protocol="v2")) as client:
+            async with kserve.InferenceRESTClient(kserve.inference_client.RESTConfig(protocol="v2")) as client:
                 assert await client.is_server_live(url)
                 assert await client.is_server_ready(url)
                 assert await client.is_model_ready(url, "affine")

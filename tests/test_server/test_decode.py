@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -276,7 +275,7 @@ def test_any_bytes_are_either_read_or_refused(body: bytes, header: bytes | None)
         assert decode(body, header, signature).inputs["x"].shape[1:] == (3,)
 
 
-def test_signature_finds_the_batch_axis(fakes: Callable[..., Any]) -> None:
+def test_signature_finds_the_batch_axis(fakes: Fakes) -> None:
     spec, function = fakes.spec, fakes.Function
 
     def batchable(inputs: list[tuple[Any, ...]], outputs: list[tuple[Any, ...]]) -> bool:
@@ -301,14 +300,15 @@ def test_signature_checks_requests(fakes: Fakes) -> None:
     signature = Signature(fakes.lengths())
     ids = np.zeros((2, 5), np.int64)
     assert signature.check({"mask": ids, "ids": ids}) == (2, ((5,), (5,)))
-    for inputs, message in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"ids": ids}, "missing input 'mask'"),
         ({"ids": ids, "mask": ids, "z": ids}, "no input 'z'"),
         ({"ids": ids, "mask": ids[:1]}, "of 'B' differs"),
         ({"ids": ids, "mask": ids[:, :4]}, "of 'L' differs"),
         ({"ids": ids, "mask": ids.astype(np.int32)}, "datatype int32"),
         ({"ids": ids[:0], "mask": ids[:0]}, "no rows"),
-    ]:
+    ]
+    for inputs, message in wrong:
         with pytest.raises(InvalidRequest, match=message):
             signature.check(inputs)
     with pytest.raises(UnsupportedError, match="complex64"):

@@ -68,7 +68,7 @@ def test_timeouts_are_answered_while_the_model_runs(start: Start, fakes: Fakes) 
 
 
 def test_a_request_larger_than_the_whole_queue_is_400(start: Start, fakes: Fakes) -> None:
-    client = start({"affine": fakes.affine()}, queue=2, max_batch=2).client()
+    client: httpx.Client = start({"affine": fakes.affine()}, queue=2, max_batch=2).client()
 
     def ask(rows: int) -> httpx.Response:
         entry = {"name": "x", "shape": [rows, 4], "datatype": "FP32", "data": [0] * (4 * rows)}
