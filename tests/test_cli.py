@@ -190,7 +190,7 @@ def test_bad_input_is_one_line(model: Path, data: Path, tmp_path: Path, capsys: 
         (("bench", model, "--blocks", "0"), "--blocks must be at least 1"),
         (("explain", absent), "No such file or directory"),
         (("serve", absent), "there is no folder or file of models"),
-        (("export", absent, "-o", tmp_path / "x.rush"), str(absent)),
+        (("export", f"{absent}.onnx", "-o", tmp_path / "x.rush"), "absent.onnx"),
         (("quantize", absent, "--data", data, "-o", tmp_path / "x.rush"), "No such file or directory"),
     ):
         assert expected in fails(capsys, *arguments)
