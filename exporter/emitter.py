@@ -161,7 +161,7 @@ class Emitter(GraphBuilder):
     def _fix(self, dim: Dim, value: DimLike) -> None:
         """Raises Conflict with what makes `dim` equal to the number `value`, if there is such a thing."""
         if self.enclosing is not None:
-            raise UnsupportedError(f"one branch needs {dim} to be {value}, which the other may not")
+            raise UnsupportedError(f"one branch needs {dim} to be {value}, which the other may not: fix this size")
         found = solve_dim(dim, lambda size: size == value, self.ranges)
         if found is not None:
             symbol, sizes = found

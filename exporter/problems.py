@@ -20,6 +20,9 @@ class Problems:
         """An operator that is supported, but not like this."""
         self.add(f"{op}: {reason}", node)
 
+    def __bool__(self) -> bool:
+        return bool(self._first)
+
     def raise_if_any(self) -> None:
         """Raises UnsupportedError with all that was added, if anything was."""
         if self._first:
@@ -27,4 +30,4 @@ class Problems:
                 f"{kind} ({self._counts[kind]}x, first '{node}')" if self._counts[kind] > 1 else f"{kind} ('{node}')"
                 for kind, node in self._first.items()
             ]
-            raise UnsupportedError(f"the model has {len(parts)} unsupported operators or uses: {'; '.join(parts)}")
+            raise UnsupportedError(f"not supported in this model: {'; '.join(parts)}")

@@ -196,6 +196,8 @@ class Importer:
             return (None,) * len(node.outputs)
         except RushlightError as error:
             raise type(error)(f"{node.label}: {error}") from None
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise FormatError(f"{node.label} is malformed: {str(error).splitlines()[0][:160]}") from error
         return result if isinstance(result, tuple) else (result,)
 
     def _apply(self, node: OnnxNode, versions: Mapping[str, int]) -> Any:
@@ -243,7 +245,8 @@ class Importer:
         taken = branches if condition is None else [branches[0 if condition.item() else 1]]
         for graph in taken:
             self._check_operators(graph.node, versions)
-        self.problems.raise_if_any()
+        if self.problems:
+            return (None,) * len(node.outputs)
         if condition is not None:
             return self._branch(taken[0], dict(node.scope), versions)
         captured = list(dict.fromkeys(name for graph in branches for name in _names_read(graph)))
@@ -258,6 +261,8 @@ class Importer:
             pairs = zip(then, otherwise, strict=True)
             return tuple(self.b.add_broadcast("where", [predicate, yes, no]) for yes, no in pairs)
         bodies = [self._body(graph, node.scope, outer, versions) for graph in branches]
+        if self.problems:
+            return (None,) * len(node.outputs)
         if [v.type for _, v in bodies[0].outputs] != [v.type for _, v in bodies[1].outputs]:
             raise UnsupportedError("the condition depends on data, and the branches give different types")
         return self.b.add_node("cond", [predicate, *outer.values()], {"then": bodies[0], "otherwise": bodies[1]})
@@ -277,9 +282,8 @@ class Importer:
             for name, value in outer.items():
                 inside[name] = self.b.input(name, value.dtype, value.shape)
             for position, term in enumerate(self._branch(graph, inside, versions)):
-                if term is None:
-                    self.problems.raise_if_any()
-                self.b.output(f"out{position}", self.b.constant(term))
+                if term is not None:
+                    self.b.output(f"out{position}", self.b.constant(term))
             return self.b.graph
         finally:
             self.b = enclosing

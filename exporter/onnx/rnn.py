@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.exporter.emitter import Emitter, Term
 from rushlight.exporter.onnx.model import OnnxNode
-from rushlight.runtime.errors import UnsupportedError
+from rushlight.runtime.errors import ShapeError, UnsupportedError
 from rushlight.runtime.ir import Value
 from rushlight.runtime.types import DimLike
 
@@ -55,6 +55,8 @@ def _recurrent(
         state = b.constant(term)
         if n.attr("layout", 0):
             state = b.permute(state, (1, 0, 2))
+        if state.type.rank != 3 or x.type.rank != 3:
+            raise ShapeError(f"x {x.type} and state {state.type} must have 3 axes")
         for have, wanted in zip(state.shape, (directions, batch, hidden), strict=True):
             b.unify(wanted, have)
         states.append(state)
