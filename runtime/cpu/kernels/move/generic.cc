@@ -1,20 +1,8 @@
+#include "kernels/move/block_generic.h"
 #include "kernels/move/copy.h"
 #include "kernels/move/pad.h"
 
 namespace rushlight {
-namespace {
-
-template <class T>
-struct Block {
-  static constexpr int kSize = 8;
-  static void transpose(const T* src, int64_t src_stride, T* dst, int64_t dst_stride) {
-    for (int i = 0; i < kSize; ++i)
-      for (int j = 0; j < kSize; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
-  }
-};
-
-}  // namespace
-
 void copy_x8_8x8_generic(const Call& call, int64_t begin, int64_t end) {
   copy<uint8_t, Block<uint8_t>>(call, begin, end);
 }

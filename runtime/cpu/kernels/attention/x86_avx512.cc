@@ -1,0 +1,10 @@
+#include "kernels/attention/generic.h"
+#include "kernels/move/blocks_ymm.h"
+
+namespace rushlight {
+
+void attention_f32_6x64_avx512(const Call& call, int64_t begin, int64_t end) {
+  attention<4, Block32>(call, begin, end);
+}
+
+}  // namespace rushlight

@@ -1,0 +1,152 @@
+"""Every attention kernel that this CPU can run, against float64, and bit for bit against the generic one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rushlight.runtime.cpu import _core
+from rushlight.runtime.cpu.params import pack_params
+
+from .harness import Array, available_rows, fenced, same_bits
+
+ROWS = available_rows("attention")
+GENERIC = next(row for row in ROWS if row.isa == "generic")
+by_symbol: dict[str, Any] = {"ids": lambda row: row.symbol}
+
+# images, q heads, kv heads, queries, keys, width, width of v, causal
+SHAPES = [
+    (1, 2, 2, 64, 64, 64, 64, False),
+    (2, 4, 2, 33, 65, 32, 40, False),
+    (1, 3, 3, 130, 130, 64, 64, True),
+    (1, 2, 1, 1, 77, 16, 16, False),
+    (2, 1, 1, 5, 3, 7, 5, True),
+    (1, 1, 1, 20, 200, 24, 1, False),
+    (1, 1, 1, 70, 20, 8, 9, True),
+    (1, 1, 1, 1, 1, 1, 1, False),
+    (0, 2, 2, 4, 4, 4, 4, False),
+    (1, 2, 2, 0, 4, 4, 4, False),
+    (1, 2, 2, 4, 0, 4, 4, False),
+]
+
+
+def strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
+
+
+def run(
+    row: Any, q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False, scale: float = 0.25,
+    rows_first: bool = False, threads: int = 1, chunk: int = 1,
+) -> Array:  # fmt: skip
+    """Attention of [b, h, l, d] operands; with `rows_first` they lie in memory as [b, l, h, d]."""
+    (b, hq, lq, d), (_, hk, lk, dv) = q.shape, v.shape
+    out = np.full((b, hq, lq, dv), np.nan, np.float32)
+    operands: dict[str, Array] = {"q": q, "k": k, "v": v, "out": out}
+    params: dict[str, Any] = {
+        "images": b, "q_heads": hq, "kv_heads": hk, "lq": lq, "lk": lk, "d": d, "dv": dv, "mask_stride": (),
+        "mask_is_bool": 0, "is_causal": int(causal), "scale": scale,
+    }  # fmt: skip
+    for name, array in operands.items():
+        _, h, length, width = array.shape
+        steps = (length * h * width, width, h * width) if rows_first else (h * length * width, length * width, width)
+        params[f"{name}_stride"] = steps
+        if rows_first:
+            operands[name] = np.ascontiguousarray(array.transpose(0, 2, 1, 3))
+    if mask is not None:
+        params["mask_stride"] = [0 if n == 1 else s for n, s in zip(mask.shape, strides(mask.shape), strict=True)]
+        params["mask_is_bool"] = int(mask.dtype == np.bool_)
+        operands["mask"] = mask
+    memory = {name: fenced(array) for name, array in operands.items()}
+    order = ("q", "k", "v", "mask", "out")
+    views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
+    _core.run_kernel(row.symbol, pack_params("attention", **params), views, threads, chunk)
+    for _, before in memory.values():
+        assert (before == 0xA5).all()
+    result = np.array(memory["out"][0])
+    return result.transpose(0, 2, 1, 3) if rows_first else result
+
+
+def expected(q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False) -> Array:
+    """In float64, by the definition."""
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    k, v = (np.repeat(x, q.shape[1] // x.shape[1], 1) for x in (k, v))
+    scores = q @ k.swapaxes(-1, -2) * 0.25
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
+    if causal:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    peak = scores.max(-1, keepdims=True, initial=-np.inf)
+    e = np.exp(scores - np.where(np.isneginf(peak), 0, peak))
+    total = e.sum(-1, keepdims=True)
+    return (e / np.where(total == 0, 1, total)) @ v  # type: ignore[no-any-return]
+
+
+def operands(shape: Any) -> tuple[Array, Array, Array]:
+    b, hq, hk, lq, lk, d, dv, _ = shape
+    rng = np.random.default_rng(lq * 31 + lk)
+    q, k, v = (rng.standard_normal(s, np.float32) for s in ((b, hq, lq, d), (b, hk, lk, d), (b, hk, lk, dv)))
+    return q * 3, k, v
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_attention(row: Any, shape: Any) -> None:
+    q, k, v = operands(shape)
+    out = run(row, q, k, v, causal=shape[-1])
+    np.testing.assert_allclose(out, expected(q, k, v, causal=shape[-1]), rtol=2e-5, atol=2e-5)
+    assert same_bits(run(row, q, k, v, causal=shape[-1], threads=2), out)
+    assert same_bits(run(row, q, k, v, causal=shape[-1], rows_first=True), out)
+    assert same_bits(out, run(GENERIC, q, k, v, causal=shape[-1]))
+
+
+@pytest.mark.parametrize("kind", ["f32", "bool"])
+@pytest.mark.parametrize("mask_shape", [(1, 1, 1, 65), (2, 1, 1, 65), (2, 4, 33, 65), (1, 1, 33, 65)], ids=str)
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_mask(row: Any, mask_shape: tuple[int, ...], kind: str) -> None:
+    q, k, v = operands(SHAPES[1])
+    rng = np.random.default_rng(5)
+    mask: Array = rng.random(mask_shape) < 0.6
+    if mask_shape[2] > 1:
+        mask[..., 3, :] = False  # no key is left for query 3
+    if kind == "f32":
+        mask = np.where(mask, rng.standard_normal(mask_shape, np.float32), np.float32(-np.inf))
+    out = run(row, q, k, v, mask)
+    np.testing.assert_allclose(out, expected(q, k, v, mask), rtol=2e-5, atol=2e-5)
+    assert same_bits(out, run(GENERIC, q, k, v, mask))
+    if mask_shape[2] > 1:
+        assert (out[:, :, 3] == 0).all()
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_agrees_with_torch(row: Any) -> None:
+    q, k, v = operands(SHAPES[2])
+    truth = torch.nn.functional.scaled_dot_product_attention(
+        *(torch.from_numpy(x) for x in (q, k, v)), is_causal=True, scale=0.25
+    )
+    np.testing.assert_allclose(run(row, q, k, v, causal=True), truth.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_a_query_has_the_same_bits_alone(row: Any) -> None:
+    """Neither the batch, nor the other queries, nor causal masking of other queries can be seen in a result."""
+    q, k, v = operands((3, 2, 2, 90, 90, 64, 64, False))
+    together = run(row, q, k, v)
+    assert same_bits(run(row, q[1:2], k[1:2], v[1:2]), together[1:2])
+    for i in (0, 1, 63, 64, 89):
+        assert same_bits(run(row, q[:, :, i : i + 1], k, v), together[:, :, i : i + 1])
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_extreme_scores(row: Any) -> None:
+    q, k, v = operands(SHAPES[0])
+    q[0, 0, 0] *= 1e20
+    q[0, 0, 1, 0] = np.nan
+    q[0, 0, 2, 0] = np.inf
+    out = run(row, q, k, v)
+    assert np.isfinite(out[0, 0, 0]).all()
+    assert np.isnan(out[0, 0, 1]).all()
+    assert np.isfinite(out[0, 0, 3:]).all()
+    assert same_bits(out, run(GENERIC, q, k, v))
