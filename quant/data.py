@@ -17,14 +17,14 @@ from rushlight.runtime.ops import Array
 CalibrationData: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Iterable[Any]"
 
 CHUNK = 8
-"""Samples a run where the batch is dynamic: large enough to be fast, small enough that observed values fit in memory."""
+"""Samples a run where the batch is dynamic: enough to be fast, few enough for observed values to fit in memory."""
 
 
 def batches(data: CalibrationData, specs: list[TensorSpec]) -> Iterator[tuple[str, dict[str, Array]]]:
     """Inputs for one run after another, each with the words that name it in an error ("samples 8 to 15").
 
-    Raises QuantizationError for names, dtypes, shapes or values (NaN, infinity) that cannot be used, naming the input and
-    the sample.
+    Raises QuantizationError for names, dtypes, shapes or values (NaN, infinity) that cannot be used, naming the input
+    and the sample.
     """
     if isinstance(data, (str, PathLike)):
         data = _read_npz(Path(data))

@@ -1,9 +1,8 @@
 """Decides which values of a graph are quantized, so that integer operators form unbroken chains.
 
-Matrix operators (`conv2d`, `linear` with constant weights) are always integer. Operators between them (additions, pools,
-activations, moves) are integer where everything that they read comes as integers and everything that reads them takes
-integers; otherwise they, and the chain up to the next matrix operator, stay float.
-"""
+Matrix operators (`conv2d`, `linear` with constant weights) are always integer. Operators between them (additions,
+pools, activations, moves) are integer where everything that they read comes as integers and everything that reads them
+takes integers; otherwise they, and the chain up to the next matrix operator, stay float."""
 
 from __future__ import annotations
 
@@ -112,8 +111,8 @@ def _absorbed(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> s
 
 
 def _merges(value: Value, reader: Node, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
-    """Whether nothing is quantized between `value` and its only reader: a clamp joins the operator before it, a chain of
-    pointwise functions becomes one table."""
+    """Whether nothing is quantized between `value` and its only reader: a clamp joins the operator before it, a chain
+    of pointwise functions becomes one table."""
     producer = value.producer
     if producer is None or not _is_private(value, users, kept):
         return False

@@ -34,10 +34,10 @@ def quantize(
 ) -> Program:
     """A program whose matrix operators, and the chains between them, run on int8 weights and uint8 activations.
 
-    `data`: calibration inputs: a path to an `.npz` (one array an input, samples along axis 0), a dict of such arrays, or
-    an iterable of an array, a tuple or a dict a run. `evaluate(model) -> float`, higher is better: with `max_drop` the
-    quantized model is refused (QuantizationError) if it scores lower by more than that. `report`: a file to write what was
-    done to, `.json` or `.html`. `observer`: "minmax" or "percentile". `progress` is told the samples done.
+    `data`: calibration inputs: a path to an `.npz` (one array an input, samples along axis 0), a dict of such arrays,
+    or an iterable of an array, a tuple or a dict a run. `evaluate(model) -> float`, higher is better: with `max_drop`
+    the quantized model is refused (QuantizationError) if it scores lower by more than that. `report`: a file to write
+    what was done to, `.json` or `.html`. `observer`: "minmax" or "percentile". `progress` is told the samples done.
 
     Weights are symmetric per output channel, activations asymmetric per tensor. Raises QuantizationError for data that
     cannot be used, naming the input and the sample, and for programs with nothing to quantize.

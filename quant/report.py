@@ -19,7 +19,7 @@ from .placement import Placement
 
 
 def layer_report(placement: Placement, ranges: Mapping[Value, tuple[float, float]]) -> list[dict[str, Any]]:
-    """One row a layer with int8 weights: operator, weight, SQNR of the weights in dB, input range, scale, zero point."""
+    """One row a layer with int8 weights: operator, weight, the weights' SQNR in dB, input range, scale, zero point."""
     rows: list[dict[str, Any]] = []
     for node in placement.weights:
         x, weight = node.inputs[0], node.inputs[1]
@@ -68,7 +68,11 @@ def _page(recipe: Mapping[str, Any]) -> str:
     scores = f"<p>Score: float {score['float']:.6g}, int8 {score['int8']:.6g}</p>" if score else ""
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Quantization report</title>
-<style>body{{font:14px system-ui;margin:2em}}table{{border-collapse:collapse}}td,th{{padding:.2em .8em;border:1px solid #ccc}}</style>
+<style>
+body {{ font: 14px system-ui; margin: 2em }}
+table {{ border-collapse: collapse }}
+td, th {{ padding: .2em .8em; border: 1px solid #ccc }}
+</style>
 <h1>Quantization report</h1>
 <p>Scheme {escape(recipe["scheme"])}, observer {escape(recipe["observer"])}, {len(layers)} layers.</p>
 {scores}

@@ -30,7 +30,7 @@ class Execution:
         self._is_whole = only_native and not binding.copies
 
     def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
-        """Contiguous inputs, checked by the caller; new outputs. `times` gets the nanoseconds of every step, in order."""
+        """Contiguous inputs, checked by the caller; new outputs. `times` gets every step's nanoseconds, in order."""
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
         if self._is_whole and times is None:
             self._native.run(inputs, outputs)

@@ -42,9 +42,8 @@ class StepReport:
 class Explanation:
     """All steps of one method at one choice of sizes, and the bounds that shares refer to.
 
-    `f32_flops`, `int8_ops` (operations a second) and `read_bytes` (bytes a second) were measured on the threads the model
-    uses.
-    """
+    `f32_flops`, `int8_ops` (operations a second) and `read_bytes` (bytes a second) were measured on the threads that
+    the model uses."""
 
     steps: list[StepReport]
     sizes: Mapping[str, int]

@@ -16,8 +16,8 @@ from .errors import RushlightError, ShapeError
 from .execution import Execution
 from .ir import Graph
 from .ops import Array
-from .plan.prepare import prepare
 from .plan import Plan
+from .plan.prepare import prepare
 from .types import Dim, TensorType
 
 MAX_BINDINGS = 128
@@ -60,7 +60,7 @@ class Method:
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def run(self, inputs: Mapping[str, Any], outputs: Iterable[str] | None = None) -> dict[str, Array]:
-        """Arrays by name in, arrays by name out; `outputs` selects some. Raises ShapeError for a wrong name, dtype or shape."""
+        """Arrays by name in and out; `outputs` selects some. Raises ShapeError for a wrong name, dtype or shape."""
         names = [spec.name for spec in self.inputs]
         if len(inputs) != len(names) or any(name not in inputs for name in names):
             missing = [name for name in names if name not in inputs]

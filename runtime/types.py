@@ -36,7 +36,7 @@ DTYPES: tuple[str, ...] = (
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 """What the name of a symbolic dimension looks like (`re.fullmatch`)."""
 
-DimLike: TypeAlias = Union[int, "Dim"]  # noqa: UP007 the operator | fails on a name in quotes
+DimLike: TypeAlias = Union[int, "Dim"]  # the operator | fails on a name in quotes
 Atom: TypeAlias = str | tuple["Dim", int]  # a symbol, or floor(Dim / int)
 Monomial: TypeAlias = tuple[Atom, ...]  # sorted product of atoms; () is the constant
 

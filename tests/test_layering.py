@@ -30,7 +30,7 @@ for _rung in (
     ["cli", "demo"],
 ):
     _below = set(LADDER)
-    LADDER.update({name: _below for name in _rung})
+    LADDER.update(dict.fromkeys(_rung, _below))
 
 DEFERRED = {
     ("runtime.ops", "runtime.ir"): "the builder's type, for type checkers, and sub-graphs' interpreter",

@@ -68,7 +68,7 @@ class Executor:
     def held_bytes(self) -> int: ...
     def bind(self, steps: Sequence[tuple[str, bytes, Sequence[tuple[int, int, int]]]], arena_bytes: int) -> Plan:
         """
-        A plan from steps (symbol, params, [(space, index, offset)]); spaces: 0 none, 1 constant, 2 arena, 3 input, 4 output.
+        A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, output.
         """
 
 class Plan:

@@ -287,7 +287,7 @@ NB_MODULE(_core, m) {
       .def("bind", [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes) {
         return bind(std::move(e), steps, arena_bytes);
       }, "steps"_a, "arena_bytes"_a,
-           "A plan from steps (symbol, params, [(space, index, offset)]); spaces: 0 none, 1 constant, 2 arena, 3 input, 4 output.");
+           "A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, output.");
 
   nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
       .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })

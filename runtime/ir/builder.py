@@ -18,10 +18,9 @@ class GraphBuilder:
 
     ``b = GraphBuilder(); x = b.input("x", np.float32, ("N", 4)); b.output("y", b.linear(x, w)); program = b.build()``
 
-    Operators are methods named as in the operator set; positional arguments are the inputs (values, or arrays and numbers,
-    which become constants), keyword arguments are optional inputs by name and attributes. Raises ShapeError at the call
-    that does not fit.
-    """
+    Operators are methods named as in the operator set; positional arguments are the inputs (values, or arrays and
+    numbers, which become constants), keyword arguments are optional inputs by name and attributes. Raises ShapeError at
+    the call that does not fit."""
 
     def __init__(self) -> None:
         self.graph = Graph()

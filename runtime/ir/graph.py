@@ -1,7 +1,7 @@
 """The intermediate representation: a graph of operators over values, each value assigned once.
 
 Nodes stand in an order in which every value is produced before it is used. Constants are values that carry their array.
-A graph can be the body of a control-flow node (an attribute of kind ``graph``); such a graph sees nothing but its inputs.
+A graph can be the body of a control-flow node (an attribute of kind ``graph``); it sees nothing but its inputs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Node:
 
 @dataclass
 class State:
-    """A value that a session keeps between calls: read as `before`, replaced by `after`, first filled with `initial`."""
+    """A value that a session keeps between calls: read as `before`, replaced by `after`, at first `initial`."""
 
     name: str
     before: Value
@@ -210,7 +210,7 @@ def constant(array: Any, name: str = "") -> Value:
 def make_node(
     op: str | OpDef, inputs: Iterable[Value | None], attrs: Mapping[str, Any] | None = None, name: str = ""
 ) -> Node:
-    """A node with checked attributes and inferred output types, in no graph yet. Raises ShapeError, UnsupportedError."""
+    """A node with checked attributes and inferred types, in no graph yet. Raises ShapeError, UnsupportedError."""
     definition = op if isinstance(op, OpDef) else get(op)
     values = list(inputs)
     while len(values) < len(definition.inputs) and definition.inputs[len(values)].endswith("?"):

@@ -2,7 +2,8 @@
 
 One walk in execution order. Every value is held in some physical order of its axes together with the permutation that
 would give the logical one; a permutation becomes a node only where an operator needs the logical order and no
-layout-free form of it is known. So the permutations that importers wrote, and those around image operators, cancel by themselves.
+layout-free form of it is known. So the permutations that importers wrote, and
+those around image operators, cancel by themselves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Quantization made integer: ``dequantize -> operator -> quantize`` becomes one integer operator.
 
 The graph in the file says what is meant (float operators between quantize and dequantize nodes); this pass finds the
-chains that integer kernels compute, with the arithmetic that `runtime.ops.integer` defines: exact int32 sums, one float32
-multiply-add in the epilogue, round half to even, saturate.
+chains that integer kernels compute, with the arithmetic that `runtime.ops.integer` defines: exact int32 sums, one
+float32 multiply-add in the epilogue, round half to even, saturate.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def is_clamp(node: Node) -> bool:
 def is_activation(node: Node) -> bool:
     """Whether a quantize or dequantize node is per tensor, on uint8, with constant parameters."""
     _, scale, zero_point = node.inputs
-    assert scale is not None and zero_point is not None
+    assert scale is not None
+    assert zero_point is not None
     constant = scale.data is not None and zero_point.data is not None
     return node.attrs["axis"] is None and constant and zero_point.dtype == np.uint8 and scale.dtype == np.float32
 
@@ -67,7 +68,10 @@ def is_activation(node: Node) -> bool:
 def parameters(node: Node) -> tuple[float, int]:
     """Scale and zero point of a per-tensor quantize or dequantize node."""
     _, scale, zero_point = node.inputs
-    assert scale is not None and zero_point is not None and scale.data is not None and zero_point.data is not None
+    assert scale is not None
+    assert zero_point is not None
+    assert scale.data is not None
+    assert zero_point.data is not None
     return float(scale.data), int(zero_point.data)
 
 
@@ -98,7 +102,9 @@ def weight(value: Value | None) -> tuple[Array, Array] | None:
     if node is None or node.op.name != "dequantize":
         return None
     q, scale, zero_point = node.inputs
-    assert q is not None and scale is not None and zero_point is not None
+    assert q is not None
+    assert scale is not None
+    assert zero_point is not None
     if q.data is None or scale.data is None or zero_point.data is None:
         return None
     if q.dtype != np.int8 or np.any(zero_point.data != 0) or node.attrs["axis"] not in (None, 0):

@@ -9,7 +9,8 @@ nothing) where the backend has no kernel for this node; the node is then decompo
         if row is None:
             return False
         (x,), out = node.inputs, node.output
-        lower.step(node, row, {"x": x, "out": out}, {"n": out.type.size, "alpha": 0.0, "beta": 0.0}, in_place=[(out, x)])
+        params = {"n": out.type.size, "alpha": 0.0, "beta": 0.0}
+        lower.step(node, row, {"x": x, "out": out}, params, in_place=[(out, x)])
         return True
 
 Everything may stay symbolic: parameters and byte offsets are ints, floats or `Dim`s (or sequences of them), evaluated
@@ -120,7 +121,7 @@ class Lowering:
         return self.backend.find(family, op, types)
 
     def temporary(self, size_bytes: DimLike) -> Temporary:
-        """Scratch memory, 64-byte aligned, shared by the steps of this node (per-thread scratch is the kernel's own)."""
+        """Memory, 64-byte aligned, for the steps of this node; scratch of single threads is the kernel's own."""
         return Temporary(size_bytes)
 
     def packed(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Packed:

@@ -16,8 +16,8 @@ MAX_ROUNDS = 8
 
 
 def prepare(graph: Graph, backend: Backend) -> Graph:
-    """A new graph for `backend`: integer where quantized, fused, channels last, without operators that it lacks a kernel
-    for where their decomposition has one."""
+    """A new graph for `backend`: integer where quantized, fused, channels last, without operators that it
+    lacks a kernel for, where they have a decomposition."""
     out = graph.clone()
     canonicalize(out)
     if lower_quant(out):

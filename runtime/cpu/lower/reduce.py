@@ -10,7 +10,7 @@ from ...types import DimLike, product
 
 
 def middle(shape: Sequence[DimLike], dims: Sequence[int]) -> dict[str, Param] | None:
-    """The view [outer, n, inner] whose n are the axes `dims`; None unless they are neighbours (axes of size 1 apart)."""
+    """View [outer, n, inner] whose n are the axes `dims`; None unless they are neighbours (but for axes of size 1)."""
     rank = len(shape)
     chosen = sorted({d % rank for d in dims}) if rank else []
     if not chosen:
