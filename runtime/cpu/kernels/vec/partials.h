@@ -73,9 +73,12 @@ RL_INLINE void reduce_columns(const float* src, int64_t n, int64_t stride, int64
                               Value value) {
   const Op op;
   alignas(64) float partial[kPartials][kColumns];
+  // Of the 64 partials only the first `present` have elements. The others can be left out: combining with the identity
+  // keeps every value that a partial can have (0 + x is never -0).
+  const int present = n < kPartials ? int(n) : kPartials;
   for (int64_t first = 0; first < columns; first += kColumns) {
     const int width = int(columns - first < kColumns ? columns - first : kColumns);
-    for (int i = 0; i < kPartials; ++i)
+    for (int i = 0; i < (present > 0 ? present : 1); ++i)
       for (int j = 0; j < width; j += kWidth) store(partial[i] + j, set(Op::identity));
     for (int64_t row = 0; row < n; ++row) {
       const float* x = src + row * stride + first;
@@ -84,8 +87,8 @@ RL_INLINE void reduce_columns(const float* src, int64_t n, int64_t stride, int64
       for (; j + kWidth <= width; j += kWidth) store(p + j, op(load(p + j), value(load(x + j), first + j)));
       if (j < width) store(p + j, op(load(p + j), value(load_n(x + j, width - j), first + j)));
     }
-    for (int half = kPartials / 2; half > 0; half /= 2)
-      for (int i = 0; i < half; ++i)
+    for (int half = kPartials / 2, limit = present; half > 0; limit = limit < half ? limit : half, half /= 2)
+      for (int i = 0; i + half < limit; ++i)
         for (int j = 0; j < width; j += kWidth)
           store(partial[i] + j, op(load(partial[i] + j), load(partial[i + half] + j)));
     for (int j = 0; j < width; j += kWidth)
