@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--shape", default="", help="shapes whose name contains this")
     parser.add_argument("--seconds", type=float, default=0.1, help="time for each kernel and shape")
     args = parser.parse_args()
-    flops, ops, read = _core.measure_peaks(args.threads)
+    flops, ops, read, _ = _core.measure_peaks(args.threads)
     print(
         f"{args.threads} threads: f32 {flops / 1e9:.0f} GFLOP/s, int8 {ops / 1e9:.0f} GOP/s, read {read / 1e9:.1f} GB/s"
     )

@@ -18,14 +18,17 @@ from .types import evaluate
 WARM_UPS = 2
 REPEATS = 5
 
+CACHED = 1 << 20
+"""Bytes that the second-level cache of one core holds beside other data."""
+
 
 @dataclass(frozen=True)
 class StepReport:
     """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the result's shape.
 
-    `nanoseconds` is the median of several runs; `share` the part of the bound that was reached (0 to 1): of the compute
-    peak for matrix kernels, else of the bandwidth, whichever the step is closer to; `bound` names it. `reason` says why
-    this kernel runs.
+    `nanoseconds` is the median of several runs; `share` the part of a bound that was reached (0 to 1) and `bound` its
+    name: the peak of multiply-adds for matrix kernels, else the bandwidth of memory, or of the cache where the operands
+    fit it. A share above 1 says that the operands lay closer than that. `reason` says why this kernel runs.
     """
 
     operator: str
@@ -42,8 +45,9 @@ class StepReport:
 class Explanation:
     """All steps of one method at one choice of sizes, and the bounds that shares refer to.
 
-    `f32_flops`, `int8_ops` (operations a second) and `read_bytes` (bytes a second) were measured on the threads that
-    the model uses."""
+    `f32_flops`, `int8_ops` (operations a second), `read_bytes` and `cache_bytes` (bytes a second) were measured on the
+    threads that the model uses.
+    """
 
     steps: list[StepReport]
     sizes: Mapping[str, int]
@@ -51,6 +55,7 @@ class Explanation:
     f32_flops: float
     int8_ops: float
     read_bytes: float
+    cache_bytes: float
 
     @property
     def nanoseconds(self) -> int:
@@ -64,13 +69,11 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
     sizes = target.sizes(arrays)
     runs = [target.timed(arrays) for _ in range(WARM_UPS + REPEATS)][WARM_UPS:]
     times = [int(t) for t in np.median(np.array(runs), axis=0)] if runs[0] else []
-    flops, ops, read = _core.measure_peaks(model.threads)
-    steps = [
-        _report(target, step, sizes, time, {"f32": flops, "int8": ops}, read)
-        for step, time in zip(target.plan.steps, times, strict=True)
-    ]
+    flops, ops, read, cache = _core.measure_peaks(model.threads)
+    peaks = {"f32": flops, "int8": ops, "memory": read, "cache": cache}
+    steps = [_report(target, step, sizes, time, peaks) for step, time in zip(target.plan.steps, times, strict=True)]
     arena = target.execution(sizes).binding.arena_bytes
-    return Explanation(steps, sizes, arena, flops, ops, read)
+    return Explanation(steps, sizes, arena, flops, ops, read, cache)
 
 
 def _report(
@@ -79,18 +82,18 @@ def _report(
     sizes: Mapping[str, int],
     time: int,
     peaks: Mapping[str, float],
-    read: float,
 ) -> StepReport:
     node = step.node
     shape = tuple(evaluate(d, sizes) for d in node.outputs[0].shape)
     if isinstance(step, ReferenceStep):
         return StepReport(node.op.name, node.name, "NumPy reference", shape, time, 0.0, "", step.reason)
     seconds = max(time, 1) * 1e-9
-    share, bound = _bytes(node, sizes) / seconds / read, "memory"
     if step.compute:
-        compute = 2 * evaluate(step.macs, sizes) / seconds / peaks[step.compute]
-        if compute >= share:
-            share, bound = compute, f"{step.compute} peak"
+        share, bound = 2 * evaluate(step.macs, sizes) / seconds / peaks[step.compute], f"{step.compute} peak"
+    else:
+        moved = _bytes(node, sizes)
+        bound = "cache" if moved <= CACHED else "memory"
+        share = moved / seconds / peaks[bound]
     return StepReport(
         node.op.name, _label(node), step.row.symbol, shape, time, share, bound, f"first {step.row.isa} row that fits"
     )

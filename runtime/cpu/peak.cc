@@ -18,6 +18,9 @@ namespace {
 using Loop = void (*)(int64_t rounds);
 constexpr int kIndependent = 12;
 
+constexpr int64_t kMemoryBytes = 128 << 20;  // more than the second-level cache of any CPU
+constexpr int64_t kCacheBytes = 256 << 10;   // fits the second-level cache of any AVX2 CPU
+
 #define RL_LOOP(name, instructions)                                                                               \
   void name(int64_t rounds) {                                                                                     \
     asm volatile("1:\n.irp i,0,1,2,3,4,5,6,7,8,9,10,11\n" instructions "\n.endr\ndec %0\njnz 1b"                  \
@@ -81,25 +84,29 @@ double measure_ops(int threads, const Instruction (&instructions)[N]) {
   return double(threads) * double(kRounds) * kIndependent * best.ops / seconds;
 }
 
-double measure_read(int threads) {
-  constexpr int64_t kWords = 16 << 20;  // 128 MiB a thread
-  const auto words = std::make_unique<uint64_t[]>(size_t(kWords * threads));
+// Bytes a second that all threads read together, each a buffer of its own, `repeats` times over.
+double measure_read(int threads, int64_t bytes, int repeats) {
+  const int64_t words = bytes / 8;
+  const auto buffer = std::make_unique<uint64_t[]>(size_t(words * threads));
   std::atomic<uint64_t> sink{0};
   const double seconds = best_seconds(threads, [&](int64_t thread) {
-    const uint64_t* p = words.get() + thread * kWords;
-    uint64_t sum[8] = {};
-    for (int64_t i = 0; i < kWords; i += 8) {
-      for (int j = 0; j < 8; ++j) sum[j] += p[i + j];
+    const uint64_t* p = buffer.get() + thread * words;
+    uint64_t sum[16] = {};
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+      for (int64_t i = 0; i < words; i += 16) {
+        for (int j = 0; j < 16; ++j) sum[j] += p[i + j];
+      }
     }
     for (uint64_t s : sum) sink += s;
   });
-  return double(kWords) * threads * sizeof(uint64_t) / seconds;
+  return double(bytes) * repeats * threads / seconds;
 }
 
 }  // namespace
 
 Peaks measure_peaks(int threads) {
-  return {measure_ops(threads, kF32), measure_ops(threads, kInt8), measure_read(threads)};
+  return {measure_ops(threads, kF32), measure_ops(threads, kInt8), measure_read(threads, kMemoryBytes, 1),
+          measure_read(threads, kCacheBytes, 64)};
 }
 
 }  // namespace rushlight

@@ -57,6 +57,7 @@ def summary(found: Explanation, threads: int, isa: str) -> str:
             f"{len(found.steps)} steps, {found.nanoseconds / 1e6:.3f} ms{f' at {sizes}' if sizes else ''}; "
             f"{slow} on the NumPy reference; {found.arena_bytes:,} bytes of memory",
             f"peaks measured on {threads} threads with {isa}: {found.f32_flops / 1e9:.0f} GFLOP/s float32, "
-            f"{found.int8_ops / 1e9:.0f} GOP/s int8, {found.read_bytes / 1e9:.1f} GB/s read",
+            f"{found.int8_ops / 1e9:.0f} GOP/s int8, {found.read_bytes / 1e9:.1f} GB/s from memory, "
+            f"{found.cache_bytes / 1e9:.1f} GB/s from the cache",
         ]
     )
