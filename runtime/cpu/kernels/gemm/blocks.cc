@@ -9,12 +9,19 @@ namespace rushlight {
 
 namespace {
 
-constexpr int64_t kMaxRows = 10 * kRowUnit;
-constexpr int64_t kSrcBytes = 256 << 10;  // of rows in a block: they stay in L2 while the panels pass by
+constexpr int64_t kMaxRows = 240;
+constexpr int64_t kSrcBytes = 128 << 10;  // of rows in a block: they stay in L2 while the panels pass by
 constexpr int64_t kPanelBytes = 1 << 20;  // of panels in a block: they stay in L2 from one block of rows to the next
 constexpr int64_t kGatheredTap = 8;       // below so many steps a tap, copying rows is cheaper than switching pointers
 constexpr int64_t kTasks = 16;            // enough for eight threads to end together
 constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a task: some 10 microseconds
+
+// A multiple of the highest tile for the widest panel, so that only the last block has lower ones.
+int64_t row_unit(const GemmFormat& format, const GemmLayout& layout) {
+  if (format.granules == 1) return 12;
+  constexpr int64_t units[] = {12, 12, 8, 6};
+  return units[layout.panel(0).granules - 1];
+}
 
 }  // namespace
 
@@ -31,10 +38,12 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   blocks.m = p.images * p.oh * p.ow;
   if (blocks.m == 0 || p.n == 0) return blocks;
 
-  // A pixel of a convolution is read by several rows: those of one kernel row are shared by neighbours.
-  const int64_t row_bytes = std::max<int64_t>(layout.steps() * kStepBytes / (gemm_gathers(format, p) ? 1 : p.kw), 1);
-  const int64_t rows = std::clamp(kSrcBytes / row_bytes / kRowUnit * kRowUnit, kRowUnit, kMaxRows);
-  blocks.m_blocks = ceil_div(blocks.m, rows);
+  // Neighbouring rows of a convolution read the same pixels: each brings stride x stride new ones.
+  const int64_t pixels = gemm_gathers(format, p) ? p.kh * p.kw : std::min(p.sh * p.sw, p.kh * p.kw);
+  const int64_t row_bytes = std::max<int64_t>(ceil_div(p.k, step_depth(format.step)) * kStepBytes * pixels, 1);
+  const int64_t unit = row_unit(format, layout);
+  const int64_t rows = std::clamp(kSrcBytes / row_bytes, 4 * unit, kMaxRows);
+  blocks.m_blocks = std::max<int64_t>((blocks.m + rows / 2) / rows, 1);  // to the nearest: a block may be half larger
 
   const int64_t panels = layout.panels();
   const int64_t panel_bytes = std::max<int64_t>(layout.bytes() / panels, 1);
@@ -45,7 +54,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   const int64_t work = batch * blocks.m * p.n * std::max<int64_t>(layout.steps(), 1);
   const int64_t wanted = std::clamp<int64_t>(work / kTaskSteps, 1, kTasks);
   while (batch * blocks.m_blocks * blocks.panel_blocks < wanted) {
-    const bool can_split_rows = blocks.m > blocks.m_blocks * kRowUnit;
+    const bool can_split_rows = blocks.m > blocks.m_blocks * 4 * unit;
     if (can_split_rows && (layout.bytes() <= kPanelBytes || blocks.panel_blocks == panels)) {
       ++blocks.m_blocks;
     } else if (blocks.panel_blocks < panels) {
@@ -54,7 +63,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
       break;
     }
   }
-  blocks.m_block = ceil_div(ceil_div(blocks.m, blocks.m_blocks), kRowUnit) * kRowUnit;
+  blocks.m_block = ceil_div(ceil_div(blocks.m, blocks.m_blocks), unit) * unit;
   blocks.m_blocks = ceil_div(blocks.m, blocks.m_block);
   blocks.panel_block = ceil_div(panels, blocks.panel_blocks);
   blocks.panel_blocks = ceil_div(panels, blocks.panel_block);
@@ -67,7 +76,7 @@ size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& p) {
   const bool gathers = gemm_gathers(format, p);
   const int64_t taps = gathers ? 1 : p.kh * p.kw;
   const int64_t gathered = gathers ? blocks.m_block * gemm_layout(format, p).steps() * kStepBytes : 0;
-  return size_t(pad_row_bytes(p) + pointer_bytes(taps, blocks.m_block + kRowUnit) + gathered);
+  return size_t(pad_row_bytes(p) + pointer_bytes(taps, blocks.m_block + kExtraRows) + gathered);
 }
 
 }  // namespace rushlight

@@ -20,6 +20,8 @@ struct GemmTile {
   const std::byte* const* rows;  // rows[tap * row_stride + i]: `steps` steps of row i; mr of them are readable
   int64_t row_stride, taps, steps;
   const std::byte* panel;
+  const std::byte* next;  // brought into L2 meanwhile: an address every step, next_step bytes apart
+  int64_t next_step;
   std::byte* dst;             // first `m` rows and `columns` columns are written
   const std::byte* residual;  // null if absent
   int64_t dst_row, residual_row;

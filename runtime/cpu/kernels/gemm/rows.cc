@@ -45,7 +45,7 @@ GemmRows::GemmRows(const GemmFormat& format, const GemmParams& params, const Gem
   }
   src_bytes_ = step_ == GemmStep::f32 ? 4 : 1;
   gathered_bytes_ = ceil_div(p_.k * p_.kh * p_.kw, step_depth(step_)) * kStepBytes;
-  row_stride_ = blocks.m_block + kRowUnit;
+  row_stride_ = blocks.m_block + kExtraRows;
   const int64_t pad_bytes = pad_row_bytes(p_);
   pad_row_ = scratch;
   pointers_ = reinterpret_cast<const std::byte**>(scratch + pad_bytes);
@@ -79,7 +79,7 @@ void GemmRows::set(const std::byte* src, int64_t begin, int64_t end) {
   }
   for (int64_t tap = 0; tap < taps_; ++tap) {
     const std::byte** const row = pointers_ + tap * row_stride_;
-    std::fill(row + count, row + count + kRowUnit, row[count - 1]);
+    std::fill(row + count, row + count + kExtraRows, row[count - 1]);
   }
 }
 

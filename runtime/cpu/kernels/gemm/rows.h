@@ -8,8 +8,7 @@
 
 namespace rushlight {
 
-constexpr int64_t kRowUnit =
-    24;  // a multiple of the tile heights 2, 4, 6, 8 and 12: blocks of rows are multiples of it
+constexpr int64_t kExtraRows = 16;  // pointers past the end of a block: no tile is higher
 
 inline int64_t pad_row_bytes(const GemmParams& p) { return ceil_div(p.k * int64_t(sizeof(float)), 64) * 64; }
 inline int64_t pointer_bytes(int64_t taps, int64_t row_stride) {
