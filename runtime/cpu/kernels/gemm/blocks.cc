@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kMaxRows = 240;
 constexpr int64_t kSrcBytes = 128 << 10;  // of rows in a block: they stay in L2 while the panels pass by
 constexpr int64_t kPanelBytes = 1 << 20;  // of panels in a block: they stay in L2 from one block of rows to the next
-constexpr int64_t kGatheredTap = 8;       // below so many steps a tap, copying rows is cheaper than switching pointers
+constexpr int64_t kShortTap = 8;          // steps: below, switching pointers for every tap costs too much
 constexpr int64_t kTasks = 16;            // enough for eight threads to end together
 constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a task: some 10 microseconds
 
@@ -25,11 +25,12 @@ int64_t row_unit(const GemmFormat& format, const GemmLayout& layout) {
 
 }  // namespace
 
-bool gemm_gathers(const GemmFormat& format, const GemmParams& p) {
-  if (format.step == GemmStep::s16x2) return true;
-  const int64_t depth = step_depth(format.step);
-  if (p.k % depth != 0) return true;
-  return p.kh * p.kw > 1 && p.k / depth < kGatheredTap;
+GemmReading gemm_reading(const GemmFormat& format, const GemmParams& p) {
+  if (format.step == GemmStep::s16x2) return GemmReading::copies;
+  const bool is_whole = p.k % step_depth(format.step) == 0;
+  if (is_whole && (p.kh * p.kw == 1 || p.k / step_depth(format.step) >= kShortTap)) return GemmReading::taps;
+  if (p.kw == 1 || (p.dw == 1 && p.src_pixel == p.k)) return GemmReading::runs;
+  return is_whole ? GemmReading::taps : GemmReading::copies;
 }
 
 GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
@@ -39,7 +40,8 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   if (blocks.m == 0 || p.n == 0) return blocks;
 
   // Neighbouring rows of a convolution read the same pixels: each brings stride x stride new ones.
-  const int64_t pixels = gemm_gathers(format, p) ? p.kh * p.kw : std::min(p.sh * p.sw, p.kh * p.kw);
+  const GemmReading reading = gemm_reading(format, p);
+  const int64_t pixels = reading == GemmReading::copies ? p.kh * p.kw : std::min(p.sh * p.sw, p.kh * p.kw);
   const int64_t row_bytes = std::max<int64_t>(ceil_div(p.k, step_depth(format.step)) * kStepBytes * pixels, 1);
   const int64_t unit = row_unit(format, layout);
   const int64_t rows = std::clamp(kSrcBytes / row_bytes, 4 * unit, kMaxRows);
@@ -73,10 +75,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
 
 size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& p) {
   const GemmBlocks blocks = gemm_blocks(format, p);
-  const bool gathers = gemm_gathers(format, p);
-  const int64_t taps = gathers ? 1 : p.kh * p.kw;
-  const int64_t gathered = gathers ? blocks.m_block * gemm_layout(format, p).steps() * kStepBytes : 0;
-  return size_t(pad_row_bytes(p) + pointer_bytes(taps, blocks.m_block + kExtraRows) + gathered);
+  return size_t(GemmRows::scratch_bytes(format, p, blocks));
 }
 
 }  // namespace rushlight

@@ -59,7 +59,12 @@ struct GemmBlocks {
 };
 
 GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& params);
-bool gemm_gathers(const GemmFormat& format, const GemmParams& params);
+
+// How tiles read src: a pointer for every tap of a row; one for every kernel row, whose taps are neighbours in memory,
+// with copies at the edges of the image; or copies of whole rows. All read the same weights.
+enum class GemmReading : uint8_t { taps, runs, copies };
+GemmReading gemm_reading(const GemmFormat& format, const GemmParams& params);
+
 size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& params);
 
 }  // namespace rushlight

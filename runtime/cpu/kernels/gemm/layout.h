@@ -28,8 +28,9 @@ struct GemmPanel {
 
 class GemmLayout {
  public:
-  GemmLayout(GemmFormat format, int64_t n, int64_t k)
-      : steps_(ceil_div(k, step_depth(format.step))),
+  // n columns; `runs` times `depth` of k, each run filled up to whole steps.
+  GemmLayout(GemmFormat format, int64_t n, int64_t runs, int64_t depth)
+      : steps_(runs * ceil_div(depth, step_depth(format.step))),
         header_(format.step == GemmStep::f32 ? 0 : int64_t(sizeof(int32_t))),
         granules_(ceil_div(n, kGranule)),
         panels_(ceil_div(granules_, format.granules)) {}
@@ -50,6 +51,7 @@ class GemmLayout {
   int64_t steps_, header_, granules_, panels_;
 };
 
-inline GemmLayout gemm_layout(GemmFormat format, const GemmParams& p) { return {format, p.n, p.k * p.kh * p.kw}; }
+// A run is what one kernel row covers.
+inline GemmLayout gemm_layout(GemmFormat format, const GemmParams& p) { return {format, p.n, p.kh, p.kw * p.k}; }
 
 }  // namespace rushlight

@@ -7,46 +7,40 @@ namespace rushlight {
 
 namespace {
 
-// Where element (column, position in k order) of one matrix lies.
-struct Source {
-  int64_t column_stride, taps, channels;
-  int64_t tap_stride, channel_stride;
-
-  explicit Source(const GemmParams& p) : taps(p.kh * p.kw), channels(p.k) {
-    column_stride = p.weight_is_kn ? 1 : p.k * taps;
-    channel_stride = p.weight_is_kn ? p.n : taps;
-    tap_stride = 1;
-  }
-  int64_t depth() const { return taps * channels; }
-  int64_t at(int64_t column, int64_t position) const {
-    return column * column_stride + position / channels * tap_stride + position % channels * channel_stride;
-  }
-};
-
-// Element: what the weights are; Stored: what a step holds kDepth of.
+// Element: what the weights are; Stored: what a step holds several of.
 template <class Element, class Stored>
 void pack_matrix(const GemmFormat& format, const GemmParams& p, const Element* src, std::byte* dst) {
   constexpr int64_t kDepth = kStepBytes / int64_t(sizeof(Stored));
   const GemmLayout layout = gemm_layout(format, p);
-  const Source source(p);
+  const int64_t taps = p.kh * p.kw, run_steps = ceil_div(p.kw * p.k, kDepth);
+  const int64_t column_stride = p.weight_is_kn ? 1 : p.k * taps, channel_stride = p.weight_is_kn ? p.n : taps;
+  std::memset(dst, 0, size_t(layout.bytes()));
   for (int64_t index = 0; index < layout.panels(); ++index) {
     const GemmPanel panel = layout.panel(index);
     const int64_t width = panel.granules * kGranule;
-    for (int64_t j = 0; j < width; ++j) {
-      const int64_t column = panel.column + j;
-      Stored* out = reinterpret_cast<Stored*>(dst + panel.offset + width * layout.header_bytes()) + j * kDepth;
-      uint32_t sum = 0;  // int32 arithmetic that wraps
-      for (int64_t step = 0; step < layout.steps(); ++step, out += width * kDepth) {
-        for (int64_t d = 0; d < kDepth; ++d) {
-          const int64_t position = step * kDepth + d;
-          const bool inside = column < p.n && position < source.depth();
-          out[d] = inside ? Stored(src[source.at(column, position)]) : Stored(0);
-          if constexpr (sizeof(Element) == 1) sum += uint32_t(int32_t(out[d]));
+    for (int64_t begin = 0; begin < width; begin += kGranule) {
+      const int64_t columns = std::min(kGranule, p.n - panel.column - begin);
+      const Element* const first = src + (panel.column + begin) * column_stride;
+      Stored* const out =
+          reinterpret_cast<Stored*>(dst + panel.offset + width * layout.header_bytes()) + begin * kDepth;
+      uint32_t sum[kGranule] = {};  // int32 arithmetic that wraps
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        Stored* const run = out + tap / p.kw * run_steps * width * kDepth;
+        for (int64_t c = 0; c < p.k; ++c) {
+          const int64_t at = tap % p.kw * p.k + c;
+          const Element* const from = first + tap + c * channel_stride;
+          Stored* const to = run + at / kDepth * width * kDepth + at % kDepth;
+          for (int64_t j = 0; j < columns; ++j) {
+            const Element weight = from[j * column_stride];
+            to[j * kDepth] = Stored(weight);
+            if constexpr (sizeof(Element) == 1) sum[j] += uint32_t(int32_t(weight));
+          }
         }
       }
       if constexpr (sizeof(Element) == 1) {
-        const uint32_t correction = 0u - uint32_t(p.src_zero_point) * sum;
-        std::memcpy(dst + panel.offset + j * kStepBytes, &correction, sizeof correction);
+        uint32_t correction[kGranule];
+        for (int64_t j = 0; j < kGranule; ++j) correction[j] = 0u - uint32_t(p.src_zero_point) * sum[j];
+        std::memcpy(dst + panel.offset + begin * kStepBytes, correction, sizeof correction);
       }
     }
   }

@@ -7,14 +7,15 @@ namespace rushlight {
 
 namespace {
 
-// Copies `n` elements, widening u8 to s16 where the types differ.
+// Copies `n` elements, widening u8 to s16 where the types differ; returns the end.
 template <class Src, class Dst>
-void convert(const Src* src, Dst* dst, int64_t n) {
+Dst* convert(const Src* src, Dst* dst, int64_t n) {
   if constexpr (sizeof(Src) == sizeof(Dst)) {
     std::memcpy(dst, src, size_t(n) * sizeof(Dst));
   } else {
     for (int64_t i = 0; i < n; ++i) dst[i] = Dst(src[i]);
   }
+  return dst + n;
 }
 
 // The x in [begin, end) for which 0 <= x * stride + offset < limit.
@@ -35,55 +36,69 @@ struct GemmRows::Segment {
   int64_t at;  // index of the first row in the block
 };
 
+// Of the parts of scratch memory.
+struct GemmRows::Sizes {
+  int64_t taps, row_stride, run_bytes;
+  int64_t pad, pointers, copies;  // bytes
+
+  Sizes(const GemmFormat& format, const GemmParams& p, const GemmBlocks& blocks) {
+    constexpr int64_t extra = 16;  // pointers past the end of a block: no tile is higher
+    const GemmReading reading = gemm_reading(format, p);
+    taps = reading == GemmReading::taps ? p.kh * p.kw : reading == GemmReading::runs ? p.kh : 1;
+    row_stride = blocks.m_block + extra;
+    run_bytes = ceil_div(p.kw * p.k, step_depth(format.step)) * kStepBytes;
+    pad = ceil_div(run_bytes, 64) * 64;
+    pointers = ceil_div(taps * row_stride * int64_t(sizeof(void*)), 64) * 64;
+    copies = reading == GemmReading::taps ? 0 : blocks.m_block * p.kh * run_bytes;
+  }
+};
+
+int64_t GemmRows::scratch_bytes(const GemmFormat& format, const GemmParams& params, const GemmBlocks& blocks) {
+  const Sizes sizes(format, params, blocks);
+  return sizes.pad + sizes.pointers + sizes.copies;
+}
+
 GemmRows::GemmRows(const GemmFormat& format, const GemmParams& params, const GemmBlocks& blocks, std::byte* scratch)
-    : p_(params), step_(format.step), gathers_(gemm_gathers(format, params)), taps_(gathers_ ? 1 : p_.kh * p_.kw) {
+    : p_(params), step_(format.step), reading_(gemm_reading(format, params)) {
+  const Sizes sizes(format, params, blocks);
+  taps_ = sizes.taps;
+  row_stride_ = sizes.row_stride;
+  run_bytes_ = sizes.run_bytes;
+  src_bytes_ = step_ == GemmStep::f32 ? 4 : 1;
+  pad_run_ = scratch;
+  pointers_ = reinterpret_cast<const std::byte**>(scratch + sizes.pad);
+  copies_ = scratch + sizes.pad + sizes.pointers;
+  std::memset(pad_run_, step_ == GemmStep::f32 ? 0 : int(p_.src_zero_point), size_t(sizes.pad));
   // A matrix is one image of one row of pixels rather than many images of one pixel.
   if (p_.oh * p_.ow * p_.ih * p_.iw * p_.kh * p_.kw == 1 && p_.ph == 0 && p_.pw == 0) {
     p_.src_pixel = p_.src_image;
     p_.ow = p_.iw = p_.images;
     p_.images = p_.sw = 1;
   }
-  src_bytes_ = step_ == GemmStep::f32 ? 4 : 1;
-  gathered_bytes_ = ceil_div(p_.k * p_.kh * p_.kw, step_depth(step_)) * kStepBytes;
-  row_stride_ = blocks.m_block + kExtraRows;
-  const int64_t pad_bytes = pad_row_bytes(p_);
-  pad_row_ = scratch;
-  pointers_ = reinterpret_cast<const std::byte**>(scratch + pad_bytes);
-  gathered_ = scratch + pad_bytes + pointer_bytes(taps_, row_stride_);
-  const int pad = step_ == GemmStep::f32 ? 0 : int(p_.src_zero_point);
-  std::memset(pad_row_, pad, size_t(pad_bytes));
-}
-
-template <class Visit>
-void GemmRows::visit_segments(int64_t begin, int64_t end, Visit visit) const {
-  for (int64_t m = begin; m < end;) {
-    const int64_t ox = m % p_.ow, length = std::min(p_.ow - ox, end - m);
-    visit(Segment{m / (p_.ow * p_.oh), m / p_.ow % p_.oh, ox, ox + length, m - begin});
-    m += length;
-  }
 }
 
 void GemmRows::set(const std::byte* src, int64_t begin, int64_t end) {
-  const int64_t count = end - begin;
-  if (!gathers_) {
-    visit_segments(begin, end, [&](const Segment& segment) { point(src, segment); });
-  } else {
-    visit_segments(begin, end, [&](const Segment& segment) {
-      switch (step_) {
-        case GemmStep::f32: gather<float>(reinterpret_cast<const float*>(src), segment); break;
-        case GemmStep::u8x4: gather<uint8_t>(reinterpret_cast<const uint8_t*>(src), segment); break;
-        case GemmStep::s16x2: gather<int16_t>(reinterpret_cast<const uint8_t*>(src), segment); break;
-      }
-    });
-    for (int64_t i = 0; i < count; ++i) pointers_[i] = gathered_ + i * gathered_bytes_;
+  for (int64_t m = begin; m < end;) {
+    const int64_t ox = m % p_.ow, length = std::min(p_.ow - ox, end - m);
+    set_segment(src, {m / (p_.ow * p_.oh), m / p_.ow % p_.oh, ox, ox + length, m - begin});
+    m += length;
   }
   for (int64_t tap = 0; tap < taps_; ++tap) {
     const std::byte** const row = pointers_ + tap * row_stride_;
-    std::fill(row + count, row + count + kExtraRows, row[count - 1]);
+    std::fill(row + (end - begin), row + row_stride_, row[end - begin - 1]);
   }
 }
 
-void GemmRows::point(const std::byte* src, const Segment& s) {
+void GemmRows::set_segment(const std::byte* src, const Segment& s) {
+  const auto* const floats = reinterpret_cast<const float*>(src);
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(src);
+  if (reading_ == GemmReading::taps) return point_taps(src, s);
+  if (step_ == GemmStep::s16x2) return copy_rows<int16_t>(bytes, s);
+  if (step_ == GemmStep::f32) return point_runs(floats, s);
+  return reading_ == GemmReading::runs ? point_runs(bytes, s) : copy_rows<uint8_t>(bytes, s);
+}
+
+void GemmRows::point_taps(const std::byte* src, const Segment& s) {
   const std::byte** out = pointers_ + s.at;
   for (int64_t ky = 0; ky < p_.kh; ++ky) {
     const int64_t iy = s.oy * p_.sh - p_.ph + ky * p_.dh;
@@ -92,39 +107,66 @@ void GemmRows::point(const std::byte* src, const Segment& s) {
       const int64_t ix = kx * p_.dw - p_.pw;  // of ox = 0
       const Range range = in_image ? inside(s.ox_begin, s.ox_end, p_.sw, ix, p_.iw) : Range{s.ox_end, s.ox_end};
       const std::byte** const row = out - s.ox_begin;
-      std::fill(row + s.ox_begin, row + range.begin, pad_row_);
+      std::fill(row + s.ox_begin, row + range.begin, pad_run_);
       const int64_t step = p_.sw * p_.src_pixel * src_bytes_;
       const std::byte* const pixel = src + (s.image * p_.src_image + iy * p_.src_row + ix * p_.src_pixel) * src_bytes_;
       for (int64_t ox = range.begin; ox < range.end; ++ox) row[ox] = pixel + ox * step;
-      std::fill(row + range.end, row + s.ox_end, pad_row_);
+      std::fill(row + range.end, row + s.ox_end, pad_run_);
     }
   }
 }
 
-template <class Dst, class Src>
-void GemmRows::gather(const Src* src, const Segment& s) {
-  const Dst pad = step_ == GemmStep::f32 ? Dst(0) : Dst(p_.src_zero_point);
-  const bool adjacent = p_.dw == 1 && p_.src_pixel == p_.k;
-  const Src* const image = src + s.image * p_.src_image;
-  for (int64_t ox = s.ox_begin; ox < s.ox_end; ++ox) {
-    std::byte* const row = gathered_ + (s.at + ox - s.ox_begin) * gathered_bytes_;
-    Dst* out = reinterpret_cast<Dst*>(row);
-    for (int64_t ky = 0; ky < p_.kh; ++ky) {
-      const int64_t iy = s.oy * p_.sh - p_.ph + ky * p_.dh, ix = ox * p_.sw - p_.pw;
-      const Range kx = iy >= 0 && iy < p_.ih ? inside(0, p_.kw, p_.dw, ix, p_.iw) : Range{p_.kw, p_.kw};
-      std::fill(out, out + kx.begin * p_.k, pad);
-      const Src* pixel = image + iy * p_.src_row + (ix + kx.begin * p_.dw) * p_.src_pixel;
-      Dst* at = out + kx.begin * p_.k;
-      if (adjacent) {
-        convert(pixel, at, (kx.end - kx.begin) * p_.k);
-      } else {
-        for (int64_t x = kx.begin; x < kx.end; ++x, at += p_.k, pixel += p_.dw * p_.src_pixel) convert(pixel, at, p_.k);
-      }
-      std::fill(out + kx.end * p_.k, out + p_.kw * p_.k, pad);
-      out += p_.kw * p_.k;
+template <class Element>
+void GemmRows::point_runs(const Element* src, const Segment& s) {
+  const Element* const image = src + s.image * p_.src_image;
+  // A run is read in whole steps, which must not pass the end of its image's row: it may be the end of src.
+  const int64_t read = run_bytes_ / int64_t(sizeof(Element));
+  const int64_t room = (p_.iw - 1) * p_.src_pixel + p_.k - read;
+  const int64_t limit = room < 0 ? 0 : room / std::max<int64_t>(p_.src_pixel, 1) + 1;
+  for (int64_t ky = 0; ky < p_.kh; ++ky) {
+    const std::byte** const row = pointers_ + ky * row_stride_ + s.at - s.ox_begin;
+    const int64_t iy = s.oy * p_.sh - p_.ph + ky * p_.dh;
+    if (iy < 0 || iy >= p_.ih) {
+      std::fill(row + s.ox_begin, row + s.ox_end, pad_run_);
+      continue;
     }
-    std::memset(out, 0, size_t(row + gathered_bytes_ - reinterpret_cast<std::byte*>(out)));
+    const Range direct = inside(s.ox_begin, s.ox_end, p_.sw, -p_.pw, limit);
+    for (int64_t ox = s.ox_begin; ox < direct.begin; ++ox) row[ox] = copy_run<Element>(image, s, ox, ky);
+    const Element* const pixel = image + iy * p_.src_row - p_.pw * p_.src_pixel;
+    for (int64_t ox = direct.begin; ox < direct.end; ++ox) {
+      row[ox] = reinterpret_cast<const std::byte*>(pixel + ox * p_.sw * p_.src_pixel);
+    }
+    for (int64_t ox = direct.end; ox < s.ox_end; ++ox) row[ox] = copy_run<Element>(image, s, ox, ky);
   }
+}
+
+template <class Dst, class Src>
+void GemmRows::copy_rows(const Src* src, const Segment& s) {
+  for (int64_t ox = s.ox_begin; ox < s.ox_end; ++ox) {
+    for (int64_t ky = 0; ky < p_.kh; ++ky) copy_run<Dst>(src + s.image * p_.src_image, s, ox, ky);
+    const int64_t index = s.at + ox - s.ox_begin;
+    pointers_[index] = copies_ + index * p_.kh * run_bytes_;
+  }
+}
+
+// Copies what one kernel row covers, padding included, to its place.
+template <class Dst, class Src>
+std::byte* GemmRows::copy_run(const Src* image, const Segment& s, int64_t ox, int64_t ky) {
+  std::byte* const run = copies_ + ((s.at + ox - s.ox_begin) * p_.kh + ky) * run_bytes_;
+  Dst* out = reinterpret_cast<Dst*>(run);
+  const Dst pad = step_ == GemmStep::f32 ? Dst(0) : Dst(p_.src_zero_point);
+  const int64_t iy = s.oy * p_.sh - p_.ph + ky * p_.dh, ix = ox * p_.sw - p_.pw;
+  const Range kx = iy >= 0 && iy < p_.ih ? inside(0, p_.kw, p_.dw, ix, p_.iw) : Range{p_.kw, p_.kw};
+  const Src* pixel = image + iy * p_.src_row + (ix + kx.begin * p_.dw) * p_.src_pixel;
+  out = std::fill_n(out, kx.begin * p_.k, pad);
+  if (p_.dw == 1 && p_.src_pixel == p_.k) {
+    out = convert(pixel, out, (kx.end - kx.begin) * p_.k);
+  } else {
+    for (int64_t x = kx.begin; x < kx.end; ++x, pixel += p_.dw * p_.src_pixel) out = convert(pixel, out, p_.k);
+  }
+  out = std::fill_n(out, (p_.kw - kx.end) * p_.k, pad);
+  std::memset(out, 0, size_t(run + run_bytes_ - reinterpret_cast<std::byte*>(out)));
+  return run;
 }
 
 }  // namespace rushlight

@@ -1,4 +1,4 @@
-// Where the rows of a block of the left operand lie in memory, tap by tap.
+// Where the rows of a block of the left operand lie in memory.
 #pragma once
 
 #include <cstddef>
@@ -8,40 +8,41 @@
 
 namespace rushlight {
 
-constexpr int64_t kExtraRows = 16;  // pointers past the end of a block: no tile is higher
-
-inline int64_t pad_row_bytes(const GemmParams& p) { return ceil_div(p.k * int64_t(sizeof(float)), 64) * 64; }
-inline int64_t pointer_bytes(int64_t taps, int64_t row_stride) {
-  return ceil_div(taps * row_stride * int64_t(sizeof(void*)), 64) * 64;
-}
-
 class GemmRows {
  public:
-  // scratch: gemm_scratch_bytes long; holds what the pointers refer to besides src.
+  static int64_t scratch_bytes(const GemmFormat& format, const GemmParams& params, const GemmBlocks& blocks);
+
+  // scratch: scratch_bytes long; holds what the pointers refer to besides src.
   GemmRows(const GemmFormat& format, const GemmParams& params, const GemmBlocks& blocks, std::byte* scratch);
 
   // Rows [begin, end), at most one block. Pointers are readable for a tile's height past the end: the last row again.
   void set(const std::byte* src, int64_t begin, int64_t end);
 
+  // The pointer of row i of the block for tap t is pointers()[t * row_stride() + i].
   const std::byte* const* pointers() const { return pointers_; }
   int64_t row_stride() const { return row_stride_; }
   int64_t taps() const { return taps_; }
 
  private:
   struct Segment;  // neighbouring rows in one row of an image
-  template <class Visit>
-  void visit_segments(int64_t begin, int64_t end, Visit visit) const;
-  void point(const std::byte* src, const Segment& segment);
+  struct Sizes;
+
+  void set_segment(const std::byte* src, const Segment& segment);
+  void point_taps(const std::byte* src, const Segment& segment);
+  template <class Element>
+  void point_runs(const Element* src, const Segment& segment);
   template <class Dst, class Src>
-  void gather(const Src* src, const Segment& segment);
+  void copy_rows(const Src* src, const Segment& segment);
+  template <class Dst, class Src>
+  std::byte* copy_run(const Src* image, const Segment& segment, int64_t ox, int64_t ky);
 
   GemmParams p_;
   GemmStep step_;
-  bool gathers_;
-  int64_t taps_, row_stride_, gathered_bytes_, src_bytes_;
-  std::byte* pad_row_;
+  GemmReading reading_;
+  int64_t taps_, row_stride_, run_bytes_, src_bytes_;
+  std::byte* pad_run_;
   const std::byte** pointers_;
-  std::byte* gathered_;
+  std::byte* copies_;
 };
 
 }  // namespace rushlight

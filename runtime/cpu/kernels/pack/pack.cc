@@ -13,7 +13,9 @@ namespace {
 
 const PackParams& params_of(const void* params) { return *static_cast<const PackParams*>(params); }
 
-GemmLayout layout_of(const PackParams& p, int64_t nr) { return {GemmFormat{GemmStep::f32, nr / kGranule}, p.n, p.k}; }
+GemmLayout layout_of(const PackParams& p, int64_t nr) {
+  return {GemmFormat{GemmStep::f32, nr / kGranule}, p.n, 1, p.k};
+}
 
 // Columns [column, column + width) of one matrix, zero where the matrix has none.
 void pack_panel(const PackParams& p, const float* src, int64_t column, int64_t width, float* dst) {
