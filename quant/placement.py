@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rushlight.runtime.ir import Graph, Node, Value
+from rushlight.runtime.ops.integer import MAX_DEPTH
 from rushlight.runtime.passes.quantized import is_clamp
 
 MATRIX = ("conv2d", "linear")
@@ -53,7 +54,9 @@ def _is_matrix(node: Node) -> bool:
         return False
     weight, bias = node.inputs[1], node.inputs[2]
     plain = node.attrs["activation"] == "none" and node.inputs[3] is None
-    return plain and weight is not None and weight.is_constant and (bias is None or bias.is_constant)
+    if weight is None or weight.data is None or weight.data[:1].size > MAX_DEPTH:
+        return False
+    return plain and (bias is None or bias.is_constant)
 
 
 def _is_candidate(node: Node) -> bool:

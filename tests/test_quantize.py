@@ -212,3 +212,12 @@ def test_observers_that_saw_nothing_or_zeros() -> None:
         assert observer.range() == (0, 0)
         observer.see(np.zeros(5, np.float32))
         assert observer.range() == (0, 0)
+
+
+def test_sums_that_int32_cannot_hold_stay_float() -> None:
+    b = GraphBuilder()
+    x = b.input("x", np.float32, ("N", 70_000))
+    b.output("y", b.linear(b.relu(b.linear(x, weights(2, 70_000))), weights(3, 2)))
+    quantized = quantize(b.build(), {"x": RNG.standard_normal((2, 70_000)).astype(np.float32)})
+    counts = operators(quantized)
+    assert counts["linear"] == counts["qlinear"] == 1

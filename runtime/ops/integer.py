@@ -32,7 +32,7 @@ from .requantize import (
 from .shapes import broadcast_shapes, check_vector
 from .windows import channel_axis
 
-_MAX_DEPTH = (2**31 - 1) // (255 * 128)
+MAX_DEPTH = (2**31 - 1) // (255 * 128)
 _EPILOGUE = {
     "x_zero_point": X_ZERO_POINT,
     "residual_scale": Attr("float", 0.0, "factor of the residual; its zero point is inside bias"),
@@ -46,8 +46,8 @@ def _check_weight(weight: TensorType) -> None:
     if weight.dtype != np.int8:
         raise ShapeError(f"weight is {weight.dtype}, must be int8")
     depth = product(weight.shape[1:])
-    if isinstance(depth, Dim) or depth > _MAX_DEPTH:
-        raise ShapeError(f"sums of {depth} products may not fit into int32 (at most {_MAX_DEPTH})")
+    if isinstance(depth, Dim) or depth > MAX_DEPTH:
+        raise ShapeError(f"sums of {depth} products may not fit into int32 (at most {MAX_DEPTH})")
 
 
 def _check_epilogue(

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ir import Graph, Node, Value
 from ..ops import Array
+from ..ops.integer import MAX_DEPTH
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def weight(value: Value | None) -> tuple[Array, Array] | None:
     if q.data is None or scale.data is None or zero_point.data is None:
         return None
     if q.dtype != np.int8 or np.any(zero_point.data != 0) or node.attrs["axis"] not in (None, 0):
+        return None
+    if q.data[:1].size > MAX_DEPTH:
         return None
     return q.data, np.broadcast_to(scale.data.reshape(-1), q.data.shape[:1]).astype(np.float64)
 
