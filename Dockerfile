@@ -5,7 +5,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN python3 -m venv /opt/rushlight && /opt/rushlight/bin/pip install --no-cache-dir '.[server]'
+RUN python3 -m venv /opt/rushlight && /opt/rushlight/bin/pip install --no-cache-dir '.[cli,server]'
 
 FROM debian:12-slim
 RUN apt-get update \

@@ -31,10 +31,12 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet '.[demo]'
 	touch $@
 
-# The editable install builds into the checkout; torch comes first, so that nothing pulls another build of it.
+# The editable install builds into the checkout, with the environment's own build tools, so that a second build compiles
+# only what changed. torch comes first: nothing may pull another build of it.
 $(VENV)/.test: $(SOURCES) scripts/requirements-test.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'torch==2.13.0' $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install --quiet --editable '.[test]' -r scripts/requirements-test.txt
+	$(BIN)/python -m pip install --quiet --requirement scripts/requirements-test.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[test]'
 	touch $@
 
 clean:
