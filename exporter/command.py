@@ -115,7 +115,13 @@ def _call_factory(text: str) -> Any:
         raise RushlightError(f"{text}: '{function_name}' is not a function that returns a module")
     import torch
 
-    return found if isinstance(found, torch.nn.Module) else found()
+    if isinstance(found, torch.nn.Module):
+        return found
+    try:
+        return found()
+    except Exception as error:  # whatever the user's function raises
+        lines = str(error).strip().splitlines() or [""]
+        raise RushlightError(f"{text} raised {type(error).__name__}: {lines[0][:200]}") from error
 
 
 def parse_inputs(texts: list[str]) -> tuple[dict[str, Array], dict[str, dict[int, str | int]]]:

@@ -12,7 +12,7 @@ from rushlight.runtime.errors import UnsupportedError
 from rushlight.runtime.ops import Array
 from rushlight.runtime.program import Program
 
-READ = "read are .onnx files, and in Python torch.nn.Module and torch.export.ExportedProgram"
+READ = "read are .onnx files, torch.nn.Module and torch.export.ExportedProgram objects (as a command: MODULE:FUNCTION)"
 
 
 class Source(Protocol):

@@ -60,7 +60,12 @@ class OnnxNode:
 def load(path: str | Path) -> ModelProto:
     """The model with its external data. Raises FormatError."""
     try:
-        return onnx.load(str(path))
+        model = onnx.load(str(path))
+        if not model.graph.output:
+            raise FormatError(f"{Path(path).name} is not an ONNX model with outputs")
+        return model
+    except FormatError:
+        raise
     except FileNotFoundError as error:
         missing = Path(error.filename or path).name
         raise FormatError(f"{missing}: no such file") from None

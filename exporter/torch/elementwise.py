@@ -55,6 +55,10 @@ def trunc(b: Emitter, x: Value) -> Value:
     return _truncate(b, x)
 
 
+def frac(b: Emitter, x: Value) -> Value:
+    return sub(b, x, _truncate(b, x))
+
+
 def true_divide(b: Emitter, x: Any, y: Any) -> Value:
     return div(b, x, y)
 

@@ -3,7 +3,7 @@
 A rule is a function of a family module in this package, named like the ATen operator without its overload (and with
 a trailing underscore where Python needs the name itself): ``rule(b, *args, **kwargs)`` takes the emitter and the
 arguments of the ATen schema, tensors as terms and sizes as dimensions. Operators whose `OpDef` names an ATen overload
-need none if all their arguments are tensors.
+with the same tensors and attributes need none.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _DROPPED = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "
 _CHECKS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
 _WRAPPERS = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
 _POISON = object()
+_HARMLESS = (OutputKind.USER_OUTPUT, OutputKind.USER_INPUT_MUTATION, OutputKind.TOKEN)
+"""Kinds of outputs that need no state: a program never writes to its inputs, though a module may."""
 
 
 @cache
@@ -160,9 +162,7 @@ class Importer:
 
     def run(self) -> Graph:
         signature = self.program.graph_signature
-        mutated = [
-            str(o.target) for o in signature.output_specs if o.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN)
-        ]
+        mutated = [str(o.target) for o in signature.output_specs if o.kind not in _HARMLESS]
         if mutated:
             raise UnsupportedError(f"the module changes {', '.join(mutated)} when it is called")
         self._check_operators(self.program.graph_module)
@@ -324,11 +324,15 @@ class Importer:
         if rule is not None:
             return rule(self.b, *arguments, **keywords)
         plain = plain_operators()[name]
-        if keywords or not all(isinstance(x, Value) or x is None for x in arguments):
-            raise UnsupportedError("with these arguments")
+        names = [parameter.name for parameter in _schema(node).arguments]
+        given = {**dict(zip(names, arguments, strict=False)), **keywords}
+        tensors = [x for x in given.values() if isinstance(x, Value)]
+        attrs = {key: x for key, x in given.items() if not isinstance(x, Value) and x is not None}
+        if not set(attrs) <= set(plain.attrs):
+            raise UnsupportedError(f"with {', '.join(sorted(set(attrs) - set(plain.attrs)))}")
         if isinstance(value, torch.Tensor) and value.dtype.is_floating_point:
-            arguments = [self.b.cast(x, dtype_of(value.dtype, node.name)) for x in arguments]
-        results = self.b.add_node(plain, arguments)
+            tensors = [self.b.cast(x, dtype_of(value.dtype, node.name)) for x in tensors]
+        results = self.b.add_node(plain, tensors, attrs)
         return results[0] if len(results) == 1 else results
 
 

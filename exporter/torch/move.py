@@ -183,6 +183,19 @@ def stack(b: Emitter, tensors: Sequence[Value], dim: int = 0) -> Value:
     return cat(b, [unsqueeze(b, x, axis) for x in tensors], axis)
 
 
+def hstack(b: Emitter, tensors: Sequence[Value]) -> Value:
+    flat = [x if x.type.rank else b.reshape(x, (1,)) for x in tensors]
+    return cat(b, flat, 0 if flat[0].type.rank == 1 else 1)
+
+
+def vstack(b: Emitter, tensors: Sequence[Value]) -> Value:
+    return cat(b, [x if x.type.rank > 1 else b.reshape(x, (1, x.type.size)) for x in tensors], 0)
+
+
+def tile(b: Emitter, x: Value, repeats: Sequence[DimLike]) -> Value:
+    return repeat(b, x, [1] * (x.type.rank - len(repeats)) + list(repeats))
+
+
 def pad(b: Emitter, x: Value, pads: Sequence[DimLike], mode: str = "constant", value: float | None = None) -> Value:
     rank, count = x.type.rank, len(pads) // 2
     begins: list[DimLike] = [0] * rank

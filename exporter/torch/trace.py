@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -95,9 +96,21 @@ def trace(module: torch.nn.Module, inputs: Mapping[str, Any], dynamic: Dynamic) 
         with evaluation(module):
             return torch.export.export(module, tuple(args), kwargs, dynamic_shapes=spec)
     except Exception as error:  # torch.export lets through whatever tracing raises
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = next((line for line in lines if "specialized" in line), lines[0] if lines else type(error).__name__)
-        raise UnsupportedError(f"PyTorch cannot export the module: {reason[:300]}") from error
+        raise UnsupportedError(_explain(error)) from error
+
+
+def _explain(error: Exception) -> str:
+    """One line on what tracing did not like."""
+    text = str(error)
+    fixed = re.findall(
+        r"marked L\['(\w+)'\]\S*size\(\)\[(\d+)\] as dynamic but your code specialized it .*?\((\d+)\)", text
+    )
+    if fixed:
+        return "; ".join(
+            f"axis {axis} of '{name}' cannot be dynamic: the module fixes it to {size}" for name, axis, size in fixed
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"PyTorch cannot export the module: {(lines or [type(error).__name__])[0][:300]}"
 
 
 def widen(inputs: Mapping[str, Any], dynamic: Dynamic) -> dict[str, Any]:
