@@ -27,7 +27,11 @@ class Program:
     @property
     def graph(self) -> Graph:
         """The method `forward`, or the only one there is. Raises RushlightError where neither exists."""
-        return self.method("forward") if "forward" in self.methods or len(self.methods) > 1 else next(iter(self.methods.values()))
+        return (
+            self.method("forward")
+            if "forward" in self.methods or len(self.methods) > 1
+            else next(iter(self.methods.values()))
+        )
 
     def method(self, name: str) -> Graph:
         if name not in self.methods:

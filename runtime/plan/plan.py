@@ -123,6 +123,8 @@ class Plan:
             if root in written and root not in self._output_of:
                 self._output_of[root] = index
             else:
+                if root.is_constant:
+                    self._constant(root)
                 self._copied.append((index, root))
 
     def bind(self, sizes: Mapping[str, int]) -> Binding:
@@ -221,6 +223,8 @@ class Plan:
                     or number(byte_size(out.type)) != number(byte_size(source.type))
                 ):
                     continue
+                if list(self._touched(step)).count(source) > 1:
+                    continue  # what is read through another operand must not change meanwhile
                 if source in first and out not in owner:
                     host = owner.get(source, source)
                     owner[out] = host
