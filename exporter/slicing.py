@@ -20,7 +20,9 @@ def slice_bounds(b: Emitter, size: DimLike, start: DimLike, end: DimLike, step: 
         raise UnsupportedError("slice with step 0")
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
         first, last, _ = slice(start, None if step < 0 and end < -size else end, step).indices(size)
-        return (first, max(first, last)) if step > 0 else (first, min(first, last))
+        if step < 0:
+            return (first, last) if first > last else (0, 0)
+        return first, max(first, last)
     if step > 0:
         first_, last_ = _position(b, size, start), _position(b, size, end)
         if is_at_least(first_, last_ + 1, b.ranges):
