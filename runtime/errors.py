@@ -10,7 +10,7 @@ class FormatError(RushlightError):
 
 
 class ShapeError(RushlightError):
-    """An array or a graph value has the wrong name, dtype or shape."""
+    """An array or a graph value has the wrong name, dtype or shape, or holds an index of what is not there."""
 
 
 class UnsupportedError(RushlightError):

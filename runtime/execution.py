@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .cpu import _core
-from .errors import RushlightError
+from .errors import RushlightError, ShapeError
 from .ir import Value
 from .ops import Array
-from .plan import Plan
+from .plan import KernelStep, Plan
 from .plan.plan import ARENA, CONSTANT, INPUT, Binding, Location, ReferenceCall
 
 
@@ -23,6 +23,7 @@ class Execution:
         self.binding = binding
         self._constants = plan.constants
         self._native = executor.bind(binding.steps, binding.arena_bytes)
+        self._nodes = [step.node for step in plan.steps if isinstance(step, KernelStep)]
         self._outputs = [
             (shape, value.dtype) for shape, (_, value) in zip(binding.output_shapes, plan.graph.outputs, strict=True)
         ]
@@ -30,10 +31,13 @@ class Execution:
         self._is_whole = only_native and not binding.copies
 
     def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
-        """Contiguous inputs, checked by the caller; new outputs. `times` gets every step's nanoseconds, in order."""
+        """Contiguous inputs, checked by the caller; new outputs. `times` gets every step's nanoseconds, in order.
+
+        Raises ShapeError for an index of what is not there.
+        """
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
         if self._is_whole and times is None:
-            self._native.run(inputs, outputs)
+            self._check(self._native.run(inputs, outputs))
         else:
             self._run_segments(inputs, outputs, times)
         return outputs
@@ -44,9 +48,11 @@ class Execution:
         for segment in self.binding.segments:
             if isinstance(segment, tuple):
                 if times is None:
-                    session.run(*segment)
+                    self._check(session.run(*segment))
                 else:
-                    times += session.run_timed(*segment)
+                    fault, nanoseconds = session.run_timed(*segment)
+                    self._check(fault)
+                    times += nanoseconds
             else:
                 start = time.perf_counter_ns()
                 _run_reference(segment, memory)
@@ -55,6 +61,12 @@ class Execution:
         for index, location in self.binding.copies:
             target = outputs[index]
             target[...] = memory.view(location, target.shape, target.dtype)
+
+    def _check(self, fault: int) -> None:
+        """Raises ShapeError where a native run ended at step `fault`."""
+        if fault >= 0:
+            node = self._nodes[fault]
+            raise ShapeError(f"{node.op.name} '{node.outputs[0].name}': an index is out of range")
 
 
 class _Memory:
@@ -83,7 +95,10 @@ def _run_reference(call: ReferenceCall, memory: _Memory) -> None:
         return memory.view(location, value.type.static_shape(), value.dtype)
 
     arrays = [None if item is None else view(*item) for item in call.inputs]
-    results = call.node.op.run_reference(arrays, call.attrs)
+    try:
+        results = call.node.op.run_reference(arrays, call.attrs)
+    except IndexError as error:
+        raise ShapeError(f"{call.node.op.name} '{call.node.outputs[0].name}': {error}") from None
     for (location, value), result in zip(call.outputs, results, strict=True):
         target = view(location, value)
         if result.shape != target.shape:

@@ -68,7 +68,7 @@ class Executor:
     def held_bytes(self) -> int: ...
     def bind(self, steps: Sequence[tuple[str, bytes, Sequence[tuple[int, int, int]]]], arena_bytes: int) -> Plan:
         """
-        A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, output.
+        A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, output, fault.
         """
 
 class Plan:
@@ -79,9 +79,9 @@ class Plan:
     @property
     def arena_bytes(self) -> int: ...
     def __len__(self) -> int: ...
-    def run(self, inputs: list[Any], outputs: list[Any]) -> None:
+    def run(self, inputs: list[Any], outputs: list[Any]) -> int:
         """
-        Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL.
+        Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL. Returns the index of the step that met an index out of range and ended the run, else -1.
         """
 
     def session(self, inputs: list[Any], outputs: list[Any]) -> Session:
@@ -90,9 +90,11 @@ class Plan:
 class Session:
     """One run in progress."""
 
-    def run(self, first: int, last: int) -> None: ...
-    def run_timed(self, first: int, last: int) -> list[int]:
-        """Like run; returns each step's nanoseconds."""
+    def run(self, first: int, last: int) -> int:
+        """Runs steps [first, last); returns what Plan.run returns."""
+
+    def run_timed(self, first: int, last: int) -> tuple[int, list[int]]:
+        """What run returns, and each step's nanoseconds."""
 
     def arena_view(self, offset: int, bytes: int) -> object:
         """Writable memory of the arena, valid while the session lives."""

@@ -101,9 +101,10 @@ BoundPlan::BoundPlan(std::vector<Step> steps, size_t arena_bytes, int threads)
   }
 }
 
-void BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
-                    int64_t* nanoseconds) const {
+int64_t BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
+                       int64_t* nanoseconds) const {
   FlushDenormals flush;
+  int64_t fault = 0;
   std::vector<void*> pointers;
   for (size_t i = first; i < last; ++i) {
     const Step& step = steps_[i];
@@ -116,6 +117,7 @@ void BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const* in
         case Space::arena: pointers[k] = arena + at.offset; break;
         case Space::input: pointers[k] = static_cast<std::byte*>(inputs[at.index]) + at.offset; break;
         case Space::output: pointers[k] = static_cast<std::byte*>(outputs[at.index]) + at.offset; break;
+        case Space::fault: pointers[k] = &fault; break;
       }
     }
     struct Context {
@@ -136,7 +138,9 @@ void BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const* in
     if (nanoseconds)
       nanoseconds[i - first] =
           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+    if (fault) return int64_t(i);
   }
+  return -1;
 }
 
 }  // namespace rushlight

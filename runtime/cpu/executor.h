@@ -19,9 +19,10 @@ struct KernelRef {
 // The kernel called `symbol`; null pointers where none is compiled in.
 KernelRef find_kernel(const std::string& symbol);
 
-enum class Space : uint8_t { none, constant, arena, input, output };
+enum class Space : uint8_t { none, constant, arena, input, output, fault };
 
-// Where an operand lies: a constant's address, an offset into the arena, or an offset into the run's index-th array.
+// Where an operand lies: a constant's address, an offset into the arena, an offset into the run's index-th array, or
+// the int64 that a step makes 1 where its inputs ask for what is not there.
 struct Location {
   Space space = Space::none;
   int32_t index = 0;
@@ -37,7 +38,8 @@ struct Step {
   int threads = 1;
 };
 
-// Blocks of memory for runs. A block is kept for the next run; one that stays far too large for many runs is given back.
+// Blocks of memory for runs. A block is kept for the next run; one that stays far too large for many runs is given
+// back.
 class ArenaPool {
  public:
   struct Block {
@@ -65,9 +67,10 @@ class BoundPlan {
 
   size_t arena_bytes() const { return scratch_offset_ + scratch_bytes_ * size_t(threads_); }
   size_t size() const { return steps_.size(); }
-  // Runs steps [first, last) over `arena`; `nanoseconds`, if given, gets the time of each of them.
-  void run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
-           int64_t* nanoseconds) const;
+  // Runs steps [first, last) over `arena`; `nanoseconds`, if given, gets the time of each of them. Ends at the first
+  // step with a fault and returns its index, else -1.
+  int64_t run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
+              int64_t* nanoseconds) const;
 
  private:
   std::vector<Step> steps_;

@@ -27,7 +27,8 @@ using Objects = nb::typed<nb::list, nb::any>;
 class Buffer {
  public:
   explicit Buffer(nb::handle object, bool writable = false) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0) throw nb::python_error();
+    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0)
+      throw nb::python_error();
   }
   Buffer(Buffer&& other) noexcept : view_(other.view_) { other.view_.obj = nullptr; }
   Buffer(const Buffer&) = delete;
@@ -165,15 +166,17 @@ class Session {
     if (block_.data) executor_->arenas().give(block_, plan_->arena_bytes());
   }
 
-  void run(size_t first, size_t last, int64_t* nanoseconds) {
+  int64_t run(size_t first, size_t last, int64_t* nanoseconds) {
     if (last > plan_->size() || first > last) throw nb::index_error("no such steps");
     nb::gil_scoped_release release;
-    plan_->run(first, last, block_.data, inputs_.data(), outputs_.data(), nanoseconds);
+    return plan_->run(first, last, block_.data, inputs_.data(), outputs_.data(), nanoseconds);
   }
 
   nb::object arena_view(size_t offset, size_t bytes) {
-    if (offset > plan_->arena_bytes() || bytes > plan_->arena_bytes() - offset) throw nb::index_error("outside of the arena");
-    return nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(block_.data + offset), Py_ssize_t(bytes), PyBUF_WRITE));
+    if (offset > plan_->arena_bytes() || bytes > plan_->arena_bytes() - offset)
+      throw nb::index_error("outside of the arena");
+    return nb::steal(
+        PyMemoryView_FromMemory(reinterpret_cast<char*>(block_.data + offset), Py_ssize_t(bytes), PyBUF_WRITE));
   }
 
  private:
@@ -221,6 +224,7 @@ Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& step
 
 NB_MODULE(_core, m) {
   m.doc() = "Kernels and the plan executor.";
+  nb::set_leak_warnings(false);  // Python caches kernel rows for as long as the process lives
 
   nb::class_<RowInfo>(m, "RowInfo", "One compiled kernel.")
       .def_prop_ro("symbol", [](const RowInfo& r) { return r.row->symbol; })
@@ -261,20 +265,30 @@ NB_MODULE(_core, m) {
     return out;
   });
   m.def("usable_cpus", &usable_cpus);
-  m.def("measure_peaks", [](int threads) {
-    if (threads < 1) throw nb::value_error("threads must be at least 1");
-    nb::gil_scoped_release release;
-    const Peaks peaks = measure_peaks(threads);
-    return std::make_tuple(peaks.f32_flops, peaks.int8_ops, peaks.read_bytes, peaks.cache_bytes);
-  }, "threads"_a = 1, "(f32 FLOP/s, u8 x s8 operations/s, bytes read/s from memory, from cache) of this machine, measured in 0.4 s.");
-  m.def("tasks", [](const std::string& symbol, nb::bytes params) {
-    const KernelRef kernel = kernel_or_throw(symbol);
-    return kernel.family->tasks(*kernel.row, params_or_throw(kernel, params).data());
-  }, "symbol"_a, "params"_a);
-  m.def("cost_ns", [](const std::string& symbol, nb::bytes params) {
-    const KernelRef kernel = kernel_or_throw(symbol);
-    return kernel.family->cost_ns(*kernel.row, params_or_throw(kernel, params).data());
-  }, "symbol"_a, "params"_a);
+  m.def(
+      "measure_peaks",
+      [](int threads) {
+        if (threads < 1) throw nb::value_error("threads must be at least 1");
+        nb::gil_scoped_release release;
+        const Peaks peaks = measure_peaks(threads);
+        return std::make_tuple(peaks.f32_flops, peaks.int8_ops, peaks.read_bytes, peaks.cache_bytes);
+      },
+      "threads"_a = 1,
+      "(f32 FLOP/s, u8 x s8 operations/s, bytes read/s from memory, from cache) of this machine, measured in 0.4 s.");
+  m.def(
+      "tasks",
+      [](const std::string& symbol, nb::bytes params) {
+        const KernelRef kernel = kernel_or_throw(symbol);
+        return kernel.family->tasks(*kernel.row, params_or_throw(kernel, params).data());
+      },
+      "symbol"_a, "params"_a);
+  m.def(
+      "cost_ns",
+      [](const std::string& symbol, nb::bytes params) {
+        const KernelRef kernel = kernel_or_throw(symbol);
+        return kernel.family->cost_ns(*kernel.row, params_or_throw(kernel, params).data());
+      },
+      "symbol"_a, "params"_a);
   m.def("run_kernel", &run_kernel, "symbol"_a, "params"_a, "operands"_a, "threads"_a = 1, "chunk"_a = 1,
         "Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.");
   m.def("pack", &pack, "symbol"_a, "params"_a, "src"_a, "The packed form of a weight, a 64-byte aligned uint8 array.");
@@ -284,27 +298,46 @@ NB_MODULE(_core, m) {
       .def(nb::init<Objects, int>(), "constants"_a, "threads"_a)
       .def_prop_ro("threads", &Executor::threads)
       .def_prop_ro("held_bytes", [](Executor& e) { return e.arenas().held_bytes(); })
-      .def("bind", [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes) {
-        return bind(std::move(e), steps, arena_bytes);
-      }, "steps"_a, "arena_bytes"_a,
-           "A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, output.");
+      .def(
+          "bind",
+          [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes) {
+            return bind(std::move(e), steps, arena_bytes);
+          },
+          "steps"_a, "arena_bytes"_a,
+          "A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, "
+          "output, fault.");
 
   nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
       .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })
       .def("__len__", [](const Plan& p) { return p.bound->size(); })
-      .def("run", [](const Plan& p, Objects inputs, Objects outputs) {
-        Session(p.executor, p.bound, inputs, outputs).run(0, p.bound->size(), nullptr);
-      }, "inputs"_a, "outputs"_a, "Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL.")
-      .def("session", [](const Plan& p, Objects inputs, Objects outputs) {
-        return std::make_unique<Session>(p.executor, p.bound, inputs, outputs);
-      }, "inputs"_a, "outputs"_a, "A run in parts, for plans with steps in Python between native ones.");
+      .def(
+          "run",
+          [](const Plan& p, Objects inputs, Objects outputs) {
+            return Session(p.executor, p.bound, inputs, outputs).run(0, p.bound->size(), nullptr);
+          },
+          "inputs"_a, "outputs"_a,
+          "Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL. Returns the index of the "
+          "step "
+          "that met an index out of range and ended the run, else -1.")
+      .def(
+          "session",
+          [](const Plan& p, Objects inputs, Objects outputs) {
+            return std::make_unique<Session>(p.executor, p.bound, inputs, outputs);
+          },
+          "inputs"_a, "outputs"_a, "A run in parts, for plans with steps in Python between native ones.");
 
   nb::class_<Session>(m, "Session", "One run in progress.")
-      .def("run", [](Session& s, size_t first, size_t last) { s.run(first, last, nullptr); }, "first"_a, "last"_a)
-      .def("run_timed", [](Session& s, size_t first, size_t last) {
-        std::vector<int64_t> ns(last > first ? last - first : 0);
-        s.run(first, last, ns.data());
-        return ns;
-      }, "first"_a, "last"_a, "Like run; returns each step's nanoseconds.")
-      .def("arena_view", &Session::arena_view, "offset"_a, "bytes"_a, "Writable memory of the arena, valid while the session lives.");
+      .def(
+          "run", [](Session& s, size_t first, size_t last) { return s.run(first, last, nullptr); }, "first"_a, "last"_a,
+          "Runs steps [first, last); returns what Plan.run returns.")
+      .def(
+          "run_timed",
+          [](Session& s, size_t first, size_t last) {
+            std::vector<int64_t> ns(last > first ? last - first : 0);
+            const int64_t fault = s.run(first, last, ns.data());
+            return std::make_tuple(fault, ns);
+          },
+          "first"_a, "last"_a, "What run returns, and each step's nanoseconds.")
+      .def("arena_view", &Session::arena_view, "offset"_a, "bytes"_a,
+           "Writable memory of the arena, valid while the session lives.");
 }

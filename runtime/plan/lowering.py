@@ -79,7 +79,12 @@ class At:
     offset: DimLike
 
 
-Operand: TypeAlias = Value | Temporary | Packed | At | None
+@dataclass(frozen=True)
+class Fault:
+    """An int64 that a step makes 1 where its inputs ask for what is not there; the run ends with an error then."""
+
+
+Operand: TypeAlias = Value | Temporary | Packed | At | Fault | None
 Param: TypeAlias = DimLike | float | Sequence[DimLike | float]
 
 

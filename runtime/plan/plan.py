@@ -16,6 +16,7 @@ from ..types import Dim, evaluate
 from .lowering import (
     At,
     Backend,
+    Fault,
     KernelStep,
     Lowering,
     Operand,
@@ -28,7 +29,7 @@ from .lowering import (
 )
 from .memory import Lifetime, place
 
-NONE, CONSTANT, ARENA, INPUT, OUTPUT = range(5)
+NONE, CONSTANT, ARENA, INPUT, OUTPUT, FAULT = range(6)
 
 Location: TypeAlias = tuple[int, int, int]
 """(space, index, byte offset) as the executor takes them."""
@@ -149,6 +150,8 @@ class Plan:
                 operand = operand.base
             if operand is None:
                 return (NONE, 0, 0)
+            if isinstance(operand, Fault):
+                return (FAULT, 0, 0)
             if isinstance(operand, Packed):
                 return (CONSTANT, self._constant_index[operand], offset)
             if isinstance(operand, Value):
