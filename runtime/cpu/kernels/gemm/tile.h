@@ -115,13 +115,15 @@ RL_INLINE void store_columns(uint8_t* p, int64_t columns, const V (&v)[NV], V lo
   RL_UNROLL
   for (int j = 0; j < NV; ++j) rounded[j] = round_int(min(hi, v[j]));
 #if defined(__AVX512BW__)
-  if constexpr (Full && NV == 4) {
+  if constexpr (NV > 1) {
+    const __m512i none = _mm512_setzero_si512();
     const __m512i words_0 = _mm512_packs_epi32(rounded[0].r, rounded[1].r);
-    const __m512i words_1 = _mm512_packs_epi32(rounded[2].r, rounded[3].r);
+    const __m512i words_1 = NV == 2 ? none : _mm512_packs_epi32(rounded[2 % NV].r, NV == 3 ? none : rounded[3 % NV].r);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words_0, words_1));
     const __m512i low = _mm512_broadcastb_epi8(_mm512_castsi512_si128(_mm512_cvtps_epi32(lo.r)));
-    _mm512_storeu_si512(p, _mm512_max_epu8(bytes, low));
+    const uint64_t mask = ~uint64_t(0) >> (64 - (Full ? NV * kWidth : columns));
+    _mm512_mask_storeu_epi8(p, mask, _mm512_max_epu8(bytes, low));
     return;
   }
 #endif
