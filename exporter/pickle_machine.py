@@ -7,6 +7,7 @@ is a name that the caller allows, a call is one that the caller implements, and 
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -45,12 +46,14 @@ def run_pickle(file: BinaryIO, allowed: Mapping[str, Global], load_persistent: C
     """
     machine = _Machine(allowed, load_persistent)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            if count > MAX_INSTRUCTIONS:
-                raise FormatError(f"pickle of more than {MAX_INSTRUCTIONS} instructions")
-            if opcode.name == "STOP":
-                return machine.pop()
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in the strings of damaged files
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+                if count > MAX_INSTRUCTIONS:
+                    raise FormatError(f"pickle of more than {MAX_INSTRUCTIONS} instructions")
+                if opcode.name == "STOP":
+                    return machine.pop()
+                machine.step(opcode.name, argument)
     except (IndexError, KeyError, TypeError, ValueError, EOFError) as error:
         raise FormatError(f"damaged pickle: {str(error)[:120]}") from None
     raise FormatError("damaged pickle: it has no end")

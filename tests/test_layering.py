@@ -27,7 +27,8 @@ for _rung in (
     ["runtime.explain"],
     ["quant", "exporter", "server"],
     ["_version", "platform"],
-    ["cli", "demo"],
+    ["cli"],
+    ["demo"],
 ):
     _below = set(LADDER)
     LADDER.update(dict.fromkeys(_rung, _below))
