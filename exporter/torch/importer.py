@@ -91,9 +91,14 @@ def _schema(node: Node) -> Any:
     return getattr(node.target, "_schema", None)
 
 
-def _writes(node: Node) -> bool:
+def _is_inplace(node: Node) -> bool:
     schema = _schema(node)
     return schema is not None and bool(schema.is_mutable)
+
+
+def _writes(node: Node) -> bool:
+    """Whether a tensor changes; dropout in place, in evaluation mode, leaves it as it is."""
+    return _is_inplace(node) and not _operator(node).startswith(("dropout.", "feature_dropout.", "alpha_dropout."))
 
 
 def _is_view(node: Node) -> bool:
@@ -343,7 +348,7 @@ def _operator(node: Node) -> str:
     if schema is None:
         return getattr(target, "__name__", str(target)) + "."
     name = schema.name.removeprefix("aten::")
-    if _writes(node) and name.endswith("_"):
+    if _is_inplace(node) and name.endswith("_"):
         name = name.rstrip("_")
     return f"{name}.{schema.overload_name or 'default'}"
 
