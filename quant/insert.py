@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from rushlight.runtime.ir import Graph, Node, Value, constant, make_node
 from rushlight.runtime.ops import Array
+
+from .placement import Placement
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ def quantize_weight(weight: Array) -> tuple[Array, Array]:
     return np.clip(np.rint(weight / columns), -127, 127).astype(np.int8), scale
 
 
-def insert_quantization(graph: Graph, weights: Sequence[Node], activations: Mapping[Value, Uint8]) -> None:
+def insert_quantization(graph: Graph, placement: Placement, activations: Mapping[Value, Uint8]) -> None:
     """Rewrites `graph` in place; it means what the integer model computes, in float operators between integers."""
     int8: dict[Value, Value] = {}
     before: dict[int, list[Node]] = {}
-    for node in weights:
+    for node in placement.weights:
         weight = node.inputs[1]
         assert weight is not None
         assert weight.data is not None
@@ -65,7 +67,9 @@ def insert_quantization(graph: Graph, weights: Sequence[Node], activations: Mapp
     for value in graph.inputs:
         nodes += pairs.get(value, ())
     for node in graph.nodes:
-        node.inputs = [None if v is None else replacements.get(v, v) for v in node.inputs]
+        node.inputs = [
+            replacements[v] if v in replacements and {node, v.producer} & placement.integer else v for v in node.inputs
+        ]
         nodes += [*before.get(id(node), ()), node]
         for out in node.outputs:
             nodes += pairs.get(out, ())

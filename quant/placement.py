@@ -24,10 +24,15 @@ SAME_RANGE = {"max_pool2d", "concat", *MOVES}
 
 @dataclass
 class Placement:
-    """`weights`: matrix nodes whose weights become int8. `groups`: sets of values that share one quantization."""
+    """`weights`: matrix nodes whose weights become int8. `groups`: sets of values that share one quantization.
+
+    `integer`: nodes that integers go in and out of; other readers of a quantized value take it in float where it is
+    made in float.
+    """
 
     weights: list[Node] = field(default_factory=list)
     groups: list[list[Value]] = field(default_factory=list)
+    integer: set[Node] = field(default_factory=set)
 
 
 def place_quantization(graph: Graph) -> Placement:
@@ -46,7 +51,7 @@ def place_quantization(graph: Graph) -> Placement:
                 wanted.setdefault(value)
         if node.op.name not in MATRIX and not _is_interior(node, users, kept):
             wanted.setdefault(node.output)
-    return Placement([node for node in graph.nodes if _is_matrix(node)], _share(wanted, integer))
+    return Placement([node for node in graph.nodes if _is_matrix(node)], _share(wanted, integer), integer)
 
 
 def _is_matrix(node: Node) -> bool:

@@ -62,7 +62,7 @@ def quantize(
         how = uint8_for(min(ranges[v][0] for v in group), max(ranges[v][1] for v in group))
         activations.update(dict.fromkeys(group, how))
     recipe: dict[str, Any] = {"scheme": scheme, "observer": observer, "layers": layer_report(placement, ranges)}
-    insert_quantization(graph, placement.weights, activations)
+    insert_quantization(graph, placement, activations)
     methods = {**program.methods, _main(program): graph}
     quantized = Program(methods, {**program.provenance, "quantization": recipe})
     if evaluate is not None:

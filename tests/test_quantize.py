@@ -101,6 +101,15 @@ def test_what_feeds_float_operators_stays_float() -> None:
     assert sqnr(run_reference(program.graph, {"x": data})["y"], run_reference(quantized.graph, {"x": data})["y"]) > 25
 
 
+def test_float_readers_of_a_float_value_take_it_unrounded() -> None:
+    """A transformer's residual stream: what the linear layer takes in as integers, the sum takes as it is."""
+    b = GraphBuilder()
+    y = b.layer_norm(b.input("x", np.float32, ("N", 8)))
+    b.output("out", b.layer_norm(b.add(b.linear(y, weights(8, 8), weights(8)), y)))
+    counts = operators(quantize(b.build(), {"x": RNG.standard_normal((16, 8)).astype(np.float32)}))
+    assert counts == {"layer_norm": 2, "quantize": 1, "qlinear": 1, "add": 1}
+
+
 def linear_program() -> Program:
     b = GraphBuilder()
     x = b.input("x", np.float32, ("N", 4))
