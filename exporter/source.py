@@ -8,11 +8,18 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from rushlight.runtime.errors import UnsupportedError
 from rushlight.runtime.ops import Array
 from rushlight.runtime.program import Program
 
 READ = "read are .onnx files, torch.nn.Module and torch.export.ExportedProgram objects (as a command: MODULE:FUNCTION)"
+
+
+def as_array(value: Any) -> Array:
+    """An array of a tensor or of whatever NumPy takes."""
+    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 
 class Source(Protocol):

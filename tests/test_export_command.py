@@ -19,8 +19,6 @@ from rushlight.runtime.ops import Array
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
 NET = """
 import torch
 from torch import nn

@@ -19,6 +19,7 @@ import onnx
 from rushlight._version import __version__
 from rushlight.exporter.onnx.importer import import_model
 from rushlight.exporter.onnx.model import load
+from rushlight.exporter.source import as_array
 from rushlight.runtime.errors import RushlightError, ShapeError
 from rushlight.runtime.ops import Array
 from rushlight.runtime.passes import canonicalize
@@ -71,11 +72,11 @@ class OnnxSource:
             unknown = [name for name in self._inputs if name not in names]
             if unknown:
                 raise ShapeError(f"the model has no input '{unknown[0]}'; it takes {', '.join(names)}")
-            return {name: np.asarray(array) for name, array in self._inputs.items()}
+            return {name: as_array(array) for name, array in self._inputs.items()}
         given = self._inputs if isinstance(self._inputs, (tuple, list)) else (self._inputs,)
         if len(given) != len(names):
             raise ShapeError(f"{len(given)} example inputs, the model takes {', '.join(names)}")
-        return {name: np.asarray(array) for name, array in zip(names, given, strict=True)}
+        return {name: as_array(array) for name, array in zip(names, given, strict=True)}
 
     def judge(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         names = [output.name for output in self._model.graph.output]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -35,7 +36,7 @@ from rushlight.runtime.types import DTYPES, Dim, DimLike, substitute
 
 Rule: TypeAlias = Callable[..., Any]
 
-_INFRASTRUCTURE = ("expression", "importer", "names", "promotion", "trace")
+_INFRASTRUCTURE = ("expression", "importer", "names", "promotion", "recurrent", "source", "trace")
 _DROPPED = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "requires_grad")
 _CHECKS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
 _WRAPPERS = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
@@ -67,7 +68,9 @@ def plain_operators() -> Mapping[str, OpDef]:
 def import_program(program: ExportedProgram, dynamic: Mapping[str, Mapping[int, str]]) -> Graph:
     """The graph of `program`; `dynamic` names its symbolic axes. Raises UnsupportedError, naming all that is amiss."""
     if not is_functional(program):
-        program = program.run_decompositions({})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about PyTorch's own use of itself
+            program = program.run_decompositions({})
     arrays = _arrays(program)
     return settle(lambda replaced, pins: Importer(program, arrays, dynamic, replaced, pins).run())
 
@@ -347,7 +350,7 @@ def _operator(node: Node) -> str:
     schema = _schema(node)
     if schema is None:
         return getattr(target, "__name__", str(target)) + "."
-    name = schema.name.removeprefix("aten::")
+    name = schema.name.rpartition("::")[2]
     if _is_inplace(node) and name.endswith("_"):
         name = name.rstrip("_")
     return f"{name}.{schema.overload_name or 'default'}"

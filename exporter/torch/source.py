@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from rushlight._version import __version__
+from rushlight.exporter.source import as_array
 from rushlight.exporter.torch.importer import import_program
 from rushlight.exporter.torch.trace import bind_inputs, evaluation, leaf_names, trace
 from rushlight.runtime.errors import RushlightError, ShapeError
@@ -38,15 +39,14 @@ def _symbols(dynamic: Dynamic) -> dict[str, dict[int, str]]:
 
 
 def _arrays(leaves: list[tuple[str, Any]]) -> dict[str, Array]:
-    return {name: np.asarray(value.cpu().numpy()) for name, value in leaves if isinstance(value, torch.Tensor)}
+    return {name: as_array(value) for name, value in leaves if isinstance(value, torch.Tensor)}
 
 
 def _named(program: Program, results: Any) -> dict[str, Array]:
     """Flattened results by the names of the program's outputs."""
     leaves = [leaf for leaf in pytree.tree_leaves(results) if leaf is not None]
     names = [name for name, _ in program.graph.outputs]
-    arrays = [leaf.detach().cpu().numpy() if isinstance(leaf, torch.Tensor) else np.asarray(leaf) for leaf in leaves]
-    return dict(zip(names, arrays, strict=True))
+    return dict(zip(names, map(as_array, leaves), strict=True))
 
 
 class ModuleSource:
@@ -112,7 +112,7 @@ class ProgramSource:
                 return None
             given = pytree.tree_leaves(self._traced.example_inputs)
         if isinstance(given, Mapping):
-            return {name: np.asarray(value) for name, value in given.items()}
+            return {name: as_array(value) for name, value in given.items()}
         leaves = pytree.tree_leaves(given)
         return _arrays(list(zip(names, (leaf for leaf in leaves if isinstance(leaf, torch.Tensor)), strict=True)))
 

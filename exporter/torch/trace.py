@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from torch.export import Dim as TorchDim
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from rushlight.exporter.torch.recurrent import whole_layers
 from rushlight.runtime.errors import ShapeError, UnsupportedError
 
 Dynamic = Mapping[str, Mapping[int, str]]
@@ -93,7 +95,8 @@ def trace(module: torch.nn.Module, inputs: Mapping[str, Any], dynamic: Dynamic) 
             case _:
                 args.append(value)
     try:
-        with evaluation(module):
+        with evaluation(module), whole_layers(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about PyTorch's own use of itself
             return torch.export.export(module, tuple(args), kwargs, dynamic_shapes=spec)
     except Exception as error:  # torch.export lets through whatever tracing raises
         raise UnsupportedError(_explain(error)) from error
