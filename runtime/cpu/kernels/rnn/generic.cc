@@ -1,0 +1,8 @@
+#include "kernels/rnn/generic.h"
+
+namespace rushlight {
+
+void lstm_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { recur<Lstm, 1>(call, begin, end); }
+void gru_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { recur<Gru, 1>(call, begin, end); }
+
+}  // namespace rushlight

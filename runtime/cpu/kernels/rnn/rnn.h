@@ -1,0 +1,36 @@
+// The recurrence of one direction of an LSTM or GRU, float32; the products of the inputs are made before.
+//
+//   dot(g, v, s)[j] = s + sum over k of v[k] * w[g * hidden + j][k]        one FMA chain from s in k order
+//   x(g)[j] = x[t][n][g * hidden + j]
+//
+//   "lstm", gates i f g o:  a(g) = dot(g, h, x(g))
+//     c = fma(sigmoid(a(f)), c, sigmoid(a(i)) * tanh(a(g)))
+//     h = sigmoid(a(o)) * tanh(c)
+//   "gru", gates r z n:  r = sigmoid(dot(r, h, x(r))),  z = sigmoid(dot(z, h, x(z)))
+//     m = tanh(fma(r, dot(n, h, bias), x(n)))    if linear_before_reset
+//     m = tanh(x(n) + dot(n, r * h, bias))       otherwise
+//     h = fma(z, h, (1 - z) * m)
+//
+// for t = 0, 1, ... steps - 1, or backwards if is_reverse, from h = h0[n], c = c0[n]. y[t][n] gets each h, hn[n] and
+// cn[n] the last ones. x and y have strides of steps and rows in elements, their last dimension is dense; the states
+// are [rows][hidden]; bias is [hidden], +0 where absent; c0 and cn belong to lstm. Any alignment but 64 bytes for
+// weight; nothing else is read or written; outputs overlap nothing.
+//
+// pack: src is w [gates * hidden][hidden]. Tiles of nr hidden units, the last padded with zeros, of
+// [hidden (k)][gates][nr].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rushlight {
+
+struct RnnParams {
+  int64_t steps, rows, hidden;
+  int64_t x_step, x_row, y_step, y_row;
+  int64_t is_reverse, linear_before_reset;
+};
+
+enum RnnOperand { kRnnX, kRnnWeight, kRnnBias, kRnnH0, kRnnC0, kRnnY, kRnnHn, kRnnCn };
+
+}  // namespace rushlight

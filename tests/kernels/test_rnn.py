@@ -1,0 +1,102 @@
+"""Every recurrent kernel that this CPU can run, against the operator's definition and the generic kernel's bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rushlight.runtime.cpu import _core
+from rushlight.runtime.cpu.params import pack_params
+from rushlight.runtime.ops import get
+
+from .harness import Array, available_rows, fenced
+
+ROWS = available_rows("rnn")
+GENERIC = {row.op: row for row in ROWS if row.isa == "generic"}
+by_symbol: dict[str, Any] = {"ids": lambda row: row.symbol}
+SIZES = [(5, 3, 16), (4, 1, 17), (3, 6, 33), (1, 1, 1), (0, 2, 4), (2, 9, 8), (7, 4, 64)]
+"""steps, rows, hidden"""
+
+
+def case(op: str, size: tuple[int, int, int]) -> dict[str, Array]:
+    """x holds the products of the inputs; it is given time first."""
+    steps, rows, hidden = size
+    gates = 4 if op == "lstm" else 3
+    rng = np.random.default_rng(hidden)
+
+    def uniform(*shape: int) -> Array:
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+
+    operands = {
+        "x": uniform(steps, rows, gates * hidden),
+        "h0": uniform(rows, hidden),
+        "w": uniform(gates * hidden, hidden),
+    }
+    return operands | ({"c0": uniform(rows, hidden)} if op == "lstm" else {"bias": uniform(hidden)})
+
+
+def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, threads: int = 1) -> dict[str, Array]:
+    (steps, rows, width), (_, hidden) = given["x"].shape, given["h0"].shape
+    params = {
+        "steps": steps, "rows": rows, "hidden": hidden, "x_step": rows * width, "x_row": width,
+        "y_step": rows * (hidden + 3), "y_row": hidden + 3, "is_reverse": int(reverse), "linear_before_reset": int(linear),
+    }  # fmt: skip
+    raw = pack_params("rnn", **params)
+    outputs = {"y": np.full((steps, rows, hidden + 3), 7, np.float32), "hn": np.zeros((rows, hidden), np.float32)}
+    if "c0" in given:
+        outputs["cn"] = np.zeros((rows, hidden), np.float32)
+    weight = _core.pack(row.symbol, raw, given["w"])
+    memory = {name: fenced(array) for name, array in {**given, "weight": weight, **outputs}.items()}
+    order = ("x", "weight", "bias", "h0", "c0", "y", "hn", "cn")
+    views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
+    _core.run_kernel(row.symbol, raw, views, threads, 1)
+    for _, before in memory.values():
+        assert (before == 0xA5).all()
+    result = {name: np.array(memory[name][0]) for name in outputs}
+    assert (result["y"][..., hidden:] == 7).all()
+    result["y"] = result["y"][..., :hidden]
+    return result
+
+
+def reference(op: str, given: dict[str, Array], reverse: bool, linear: bool) -> list[Array]:
+    """The operator's float64 reference; its inputs' products are x itself: w_ih is the identity."""
+    wide = {name: array.astype(np.float64) for name, array in given.items()}
+    width, hidden = wide["w"].shape
+    states = [wide[name][None] for name in ("h0", "c0") if name in wide]
+    bias = np.zeros((1, width))
+    if "bias" in wide:
+        bias[0, 2 * hidden :] = wide["bias"]
+    attrs: dict[str, Any] = {"reverse": reverse}
+    if op == "gru":
+        attrs["linear_before_reset"] = linear
+    inputs = [wide["x"], *states, np.eye(width)[None], wide["w"][None], np.zeros((1, width)), bias]
+    y, *last = get(op).run_reference(inputs, get(op).complete_attrs(attrs))
+    return [y, *(state[0] for state in last)]
+
+
+@pytest.mark.parametrize("linear", [True, False], ids=["linear_before_reset", "reset_before_linear"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_recurrence(row: Any, size: tuple[int, int, int], reverse: bool, linear: bool) -> None:
+    given = case(row.op, size)
+    got = run(row, given, reverse, linear)
+    for out, expected in zip(got.values(), reference(row.op, given, reverse, linear), strict=True):
+        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+    other = run(GENERIC[row.op], given, reverse, linear)
+    threaded = run(row, given, reverse, linear, threads=2)
+    for name, out in got.items():
+        assert other[name].tobytes() == out.tobytes()
+        assert threaded[name].tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_a_row_has_the_same_bits_alone(row: Any) -> None:
+    given = case(row.op, (4, 7, 20))
+    together = run(row, given, False)["y"]
+    for n in range(7):
+        alone = given | {name: given[name][n : n + 1] for name in ("h0", "c0") if name in given}
+        alone["x"] = np.ascontiguousarray(given["x"][:, n : n + 1])
+        assert run(row, alone, False)["y"].tobytes() == np.ascontiguousarray(together[:, n : n + 1]).tobytes()

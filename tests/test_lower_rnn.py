@@ -1,0 +1,50 @@
+"""LSTM and GRU layers through a plan, on every instruction set, against the references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rushlight.runtime.cpu import _core
+from rushlight.runtime.cpu.backend import cpu_backend
+from rushlight.runtime.execution import Execution
+from rushlight.runtime.ir import GraphBuilder
+from rushlight.runtime.ops import get
+from rushlight.runtime.plan import Plan
+from rushlight.runtime.plan.lowering import KernelStep
+
+
+def cases() -> Iterator[Any]:
+    for op in ("lstm", "gru"):
+        for index, case in enumerate(get(op).cases()):
+            yield pytest.param(op, case, id=f"{op}-{index}")
+
+
+@pytest.mark.parametrize(("op", "case"), list(cases()))
+def test_like_the_reference(op: str, case: Any) -> None:
+    definition = get(op)
+    wide = [None if a is None else a.astype(np.float64) for a in case.inputs]
+    expected = definition.run_reference(wide, definition.complete_attrs(case.attrs))
+    b = GraphBuilder()
+    values, arrays = [], []
+    for name, array in zip(definition.inputs, case.inputs, strict=True):
+        if array is None or name.startswith(("w_", "b_")):
+            values.append(array)
+        else:
+            values.append(b.input(name, array.dtype, array.shape))
+            arrays.append(np.ascontiguousarray(array))
+    for name, value in zip(definition.outputs, b.add_node(op, values, case.attrs), strict=True):
+        b.output(name, value)
+    first: list[bytes] | None = None
+    for isa in _core.available_isas():
+        plan = Plan(b.graph, cpu_backend(isa))
+        assert all(isinstance(step, KernelStep) for step in plan.steps)
+        out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(arrays)
+        for got, wanted in zip(out, expected, strict=True):
+            assert got.shape == wanted.shape
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+        first = first or [x.tobytes() for x in out]
+        assert [x.tobytes() for x in out] == first
