@@ -41,7 +41,8 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
     (steps, rows, width), (_, hidden) = given["x"].shape, given["h0"].shape
     params = {
         "steps": steps, "rows": rows, "hidden": hidden, "x_step": rows * width, "x_row": width,
-        "y_step": rows * (hidden + 3), "y_row": hidden + 3, "is_reverse": int(reverse), "linear_before_reset": int(linear),
+        "y_step": rows * (hidden + 3), "y_row": hidden + 3, "is_reverse": int(reverse),
+        "linear_before_reset": int(linear),
     }  # fmt: skip
     raw = pack_params("rnn", **params)
     outputs = {"y": np.full((steps, rows, hidden + 3), 7, np.float32), "hn": np.zeros((rows, hidden), np.float32)}
