@@ -87,7 +87,7 @@ def run(
 
 SIZES = [
     (1, 1, 1), (1, 64, 7), (2, 16, 3), (3, 17, 5), (5, 33, 64), (6, 64, 128), (7, 80, 13), (11, 96, 31), (13, 65, 1),
-    (24, 48, 9), (25, 130, 67), (37, 1000, 20), (253, 19, 8), (1, 1, 0), (3, 5, 0), (0, 4, 4), (4, 0, 4),
+    (24, 48, 9), (25, 130, 67), (37, 1000, 20), (253, 19, 8), (5, 130, 3100), (1, 1, 0), (3, 5, 0), (0, 4, 4), (4, 0, 4),
 ]  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def test_epilogue_of_floats(kind: str) -> None:
 
 
 def test_float_kernels_agree_in_every_bit() -> None:
-    for m, n, k in [(1, 70, 301), (29, 129, 97), (50, 16, 1000)]:
+    for m, n, k in [(1, 70, 301), (29, 129, 97), (50, 16, 1000), (9, 100, 3100)]:
         rng = np.random.default_rng(k)
         src, weight = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)
         dst = np.zeros((m, n), np.float32)

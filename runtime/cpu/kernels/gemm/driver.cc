@@ -31,10 +31,10 @@ const float* offset_or_null(const void* base, int64_t elements) {
 
 // Panels in turn, so that a large one is read from L2 once a block; or rows in turn, so that small panels stay near and
 // rows of dst are written whole.
-constexpr int64_t kNearBytes = 256 << 10;
+constexpr int64_t kNearBytes = 128 << 10;
 
 // Fetching ahead pays where the next panel leaves room for this one in L2 and there are tiles enough to hide it.
-constexpr int64_t kFetchedBytes = 512 << 10, kFetchingTiles = 4;
+constexpr int64_t kFetchedBytes = 768 << 10, kFetchingTiles = 4;
 
 // What a call's tasks have in common.
 class GemmRun {

@@ -33,7 +33,13 @@ class GemmLayout {
       : steps_(runs * ceil_div(depth, step_depth(format.step))),
         header_(format.step == GemmStep::f32 ? 0 : int64_t(sizeof(int32_t))),
         granules_(ceil_div(n, kGranule)),
-        panels_(ceil_div(granules_, format.granules)) {}
+        panels_(ceil_div(granules_, widest(format.granules))) {}
+
+  // So many granules that two panels fit into L2, at least half of what the tiles can take.
+  int64_t widest(int64_t granules) const {
+    constexpr int64_t most_bytes = 768 << 10;
+    return granules * kGranule * column_bytes() > most_bytes ? ceil_div(granules, 2) : granules;
+  }
 
   int64_t steps() const { return steps_; }
   int64_t panels() const { return panels_; }

@@ -46,6 +46,19 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename
   }
 }
 
+// Asks for the lines of the first `m` rows of the tile in dst, to be written, and in residual, while the products run.
+template <class Dst, class Residual, int NV>
+RL_INLINE void fetch_destination(const GemmTile& tile) {
+  constexpr int kLine = 64;
+  for (int64_t i = 0; i < tile.m; ++i) {
+    const std::byte* const dst = tile.dst + i * tile.dst_row * int64_t(sizeof(Dst));
+    for (int at = 0; at < NV * kWidth * int(sizeof(Dst)); at += kLine) __builtin_prefetch(dst + at, 1);
+    if (!tile.residual) continue;
+    const std::byte* const residual = tile.residual + i * tile.residual_row * int64_t(sizeof(Residual));
+    for (int at = 0; at < NV * kWidth * int(sizeof(Residual)); at += kLine) __builtin_prefetch(residual + at, 0);
+  }
+}
+
 // How many columns of vector j there are. Full: all of them.
 template <bool Full>
 RL_INLINE int lanes_of(int64_t columns, int j) {
@@ -94,6 +107,7 @@ void tile_f32(const GemmTile& tile) {
     RL_UNROLL
     for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
   }
+  fetch_destination<float, float, NV>(tile);
   accumulate<StepF32>(tile, tile.panel, acc);
   if (is_full) {
     finish_f32<true>(tile, acc);
@@ -168,6 +182,7 @@ void tile_u8s8(const GemmTile& tile) {
     RL_UNROLL
     for (int i = 0; i < MR; ++i) acc[i][j] = start;
   }
+  fetch_destination<Dst, uint8_t, NV>(tile);
   accumulate<Step>(tile, tile.panel + NV * kWidth * 4, acc);
   if (tile.columns == NV * kWidth) {
     finish_u8s8<true, Dst>(tile, acc);
