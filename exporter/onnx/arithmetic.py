@@ -14,29 +14,11 @@ import numpy as np
 
 from rushlight.exporter.bounds import is_at_least
 from rushlight.exporter.emitter import Emitter, ShapeTensor, Term
+from rushlight.exporter.onnx.elements import Scaled, Unknown, add, compare, divide, modulo, multiply, truncate
 from rushlight.exporter.onnx.model import OnnxNode, dtype_of
 from rushlight.runtime.errors import ShapeError
 from rushlight.runtime.ops import Array
-from rushlight.runtime.types import Dim, exact_div, product
-
-
-class Unknown(Exception):
-    """The elements of the result cannot be expressed."""
-
-
-class Scaled:
-    """A dimension times a fraction whose denominator is a power of two, as ``floor(float(H) * 0.5)`` needs it."""
-
-    def __init__(self, dim: Dim, factor: Fraction) -> None:
-        self.dim = dim
-        self.factor = factor
-
-    def floor(self) -> Any:
-        return (self.dim * self.factor.numerator) // self.factor.denominator
-
-    def ceil(self) -> Any:
-        return -((-(self.dim * self.factor.numerator)) // self.factor.denominator)
-
+from rushlight.runtime.types import Dim, product
 
 _Evaluate: TypeAlias = Callable[[Emitter, OnnxNode, list[Any]], Any]
 
@@ -95,72 +77,24 @@ def _each(function: Callable[..., Any], *arrays: Any) -> Array:
     return out.reshape(shape)
 
 
-def _plain(element: Any) -> Any:
-    if isinstance(element, float):
-        return int(element) if element.is_integer() else Fraction(element)
-    return element
-
-
-def _multiply(a: Any, b: Any) -> Any:
-    a, b = _plain(a), _plain(b)
-    if isinstance(a, Scaled) or isinstance(b, Scaled):
-        raise Unknown
-    for one, other in ((a, b), (b, a)):
-        if isinstance(one, Dim) and isinstance(other, Fraction):
-            if other.denominator & (other.denominator - 1) or other.denominator > 4096:
-                raise Unknown
-            return Scaled(one, other)
-    return a * b
-
-
-def _divide(a: Any, b: Any, is_float: bool) -> Any:
-    a, b = _plain(a), _plain(b)
-    if isinstance(a, Scaled) or isinstance(b, Scaled) or b == 0:
-        raise Unknown
-    if not isinstance(b, Dim) and is_float:
-        return _multiply(a, Fraction(1) / Fraction(b))
-    if not isinstance(a, Dim) and not isinstance(b, Dim):
-        quotient = abs(a) // abs(b)
-        return quotient if (a < 0) == (b < 0) else -quotient
-    exact = exact_div(a, b)
-    if exact is not None:
-        return exact
-    if is_float or isinstance(b, Dim) or b < 0:
-        raise Unknown
-    return a // b
-
-
-def _modulo(a: Any, b: Any) -> Any:
-    if isinstance(b, Dim) or b <= 0:
-        raise Unknown
-    return a - (a // b) * b
-
-
-def _sum(a: Any, b: Any, sign: int) -> Any:
-    a, b = _plain(a), _plain(b)
-    if isinstance(a, (Scaled, Fraction)) or isinstance(b, (Scaled, Fraction)):
-        raise Unknown
-    return a + b * sign
-
-
 def Add(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
-    return _each(lambda p, q: _sum(p, q, 1), *x)
+    return _each(lambda p, q: add(p, q, 1), *x)
 
 
 def Sub(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
-    return _each(lambda p, q: _sum(p, q, -1), *x)
+    return _each(lambda p, q: add(p, q, -1), *x)
 
 
 def Mul(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
-    return _each(_multiply, *x)
+    return _each(multiply, *x)
 
 
 def Div(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
-    return _each(lambda p, q: _divide(p, q, _is_float(n)), *x)
+    return _each(lambda p, q: divide(p, q, _is_float(n)), *x)
 
 
 def Mod(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
-    return _each(_modulo, *x)
+    return _each(modulo, *x)
 
 
 def Neg(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
@@ -183,37 +117,15 @@ def Cast(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
     def convert(element: Any) -> Any:
         if kind == "f":
             return element
-        return element.floor() if isinstance(element, Scaled) else _truncate(element)
+        return element.floor() if isinstance(element, Scaled) else truncate(element)
 
     return _each(convert, x[0])
-
-
-def _truncate(element: Any) -> Any:
-    return element if isinstance(element, Dim) else int(element)
-
-
-def _compare(b: Emitter, p: Any, q: Any) -> int | None:
-    """-1, 0 or 1 where the order is the same for all sizes, else None."""
-    if isinstance(p, Scaled) or isinstance(q, Scaled):
-        return None
-    p, q = _plain(p), _plain(q)
-    if not isinstance(p, Dim) and not isinstance(q, Dim):
-        return int(p > q) - int(p < q)
-    if isinstance(p, Fraction) or isinstance(q, Fraction):
-        return None
-    if p == q:
-        return 0
-    if is_at_least(p, q + 1, b.ranges):
-        return 1
-    if is_at_least(q, p + 1, b.ranges):
-        return -1
-    return None
 
 
 def _decide(test: Callable[[int], bool]) -> _Evaluate:
     def rule(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
         def one(p: Any, q: Any) -> bool:
-            order = _compare(b, p, q)
+            order = compare(b, p, q)
             if order is None:
                 raise Unknown
             return test(order)
@@ -367,7 +279,7 @@ def ReduceSum(b: Emitter, n: OnnxNode, x: list[Any]) -> Any:
         raise Unknown
     total: Any = 0
     for item in x[0]:
-        total = _sum(total, item, 1)
+        total = add(total, item, 1)
     return np.array([total] if n.attr("keepdims", 1) else total, dtype=object)
 
 

@@ -39,7 +39,7 @@ Rule: TypeAlias = Callable[[Emitter, OnnxNode], Any]
 Scope: TypeAlias = dict[str, Term | None]
 """Terms by ONNX name; None stands for a value whose node could not be imported."""
 
-_INFRASTRUCTURE = ("arithmetic", "evaluate", "importer", "model", "source", "windows")
+_INFRASTRUCTURE = ("arithmetic", "elements", "evaluate", "importer", "model", "source", "windows")
 
 
 @cache
