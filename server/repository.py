@@ -10,6 +10,7 @@ from pathlib import Path
 from rushlight.runtime.errors import FormatError, RushlightError
 from rushlight.server.contract import Model
 from rushlight.server.settings import Settings
+from rushlight.server.warmup import warm_up
 
 SUFFIX = ".rush"
 
@@ -79,6 +80,7 @@ class Repository:
         for file in files:
             try:
                 model = rl.load(file.path, threads=settings.of_model(file.name).threads, verify=True)
+                warm_up(file.name, model)
             except RushlightError as error:
                 text = str(error).removeprefix(f"{file.path}: ")
                 raise type(error)(f"{file.path}: {text}") from None

@@ -12,6 +12,7 @@ from rushlight.demo.page import demo_page
 from rushlight.server.repository import Repository
 from rushlight.server.serving import address_of, bind, serve
 from rushlight.server.settings import load_settings
+from rushlight.server.warmup import warm_up
 
 EXAMPLE = """example:
   rushlight demo --dir ./rushlight-demo --port 8000"""
@@ -32,7 +33,10 @@ def run(args: argparse.Namespace) -> int:
     bound = bind(settings.host, settings.port)
     try:
         paths = build_models(args.dir, report=_say)
-        repository = Repository({name: {"1": rl.load(path, verify=True)} for name, path in paths.items()})
+        models = {name: rl.load(path, verify=True) for name, path in paths.items()}
+        for name, model in models.items():
+            warm_up(name, model)
+        repository = Repository({name: {"1": model} for name, model in models.items()})
     except BaseException:
         bound.close()
         raise
