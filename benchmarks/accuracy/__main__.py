@@ -21,7 +21,7 @@ def report_lite0(step: int) -> None:
         logits = [
             lite0.classify(rl.load(path), photographs.images) for path in build_models(Path(folder), print).values()
         ]
-    found = lite0.compare(*logits, photographs.labels)
+    found = lite0.compare(logits[0], logits[1], photographs.labels)
     few = slice(None, None, max(1, len(photographs.images) // 50))
     error = lite0.relative_error(logits[0][few], lite0.classify_with_pytorch(photographs.images[few]))
     print(f"EfficientNet-Lite0, {len(photographs.images)} photographs")
