@@ -106,7 +106,7 @@ def measure(symbol: str, types: str, problem: Problem, threads: int, seconds: fl
     plan = _core.Executor(constants, threads).bind([(symbol, params, operands)], 64)
     best, spent = float("inf"), 0.0
     while spent < seconds * 1e9:
-        (ns,) = plan.session([src], [dst]).run_timed(0, 1)
+        _, (ns,) = plan.session([src], [dst]).run_timed(0, 1)
         best, spent = min(best, ns), spent + ns
     return best
 

@@ -73,6 +73,19 @@ def test_like_the_reference(op: str, inputs: Any, attrs: dict[str, Any]) -> None
         assert out.tobytes() == first.tobytes()
 
 
+def test_depthwise_with_bytes_added_to_floats() -> None:
+    rng = np.random.default_rng(9)
+    x, residual = rng.integers(0, 256, (2, 6, 5, 12), np.uint8), rng.integers(0, 256, (2, 6, 5, 12), np.uint8)
+    weight = rng.integers(-128, 128, (12, 1, 3, 3)).astype(np.int8)
+    scale, bias = rng.uniform(0.01, 0.02, 12).astype(np.float32), rng.standard_normal(12, np.float32)
+    attrs = {"groups": 12, "padding": (1, 1, 1, 1), "x_zero_point": 7, "residual_scale": 0.5, "out_dtype": "float32"}
+    inputs = (x, weight, scale, bias, residual)
+    (expected,) = get("qconv2d").run_reference(inputs, get("qconv2d").complete_attrs(attrs))
+    for isa in _core.available_isas():
+        out = run(*build("qconv2d", inputs, attrs, True, WEIGHTS), isa)
+        np.testing.assert_array_equal(out, expected)
+
+
 PRODUCTS = [
     ((3, 5), (5, 7)),
     ((5,), (5, 7)),

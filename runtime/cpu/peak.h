@@ -4,8 +4,8 @@
 namespace rushlight {
 
 struct Peaks {
-  double f32_flops;   // multiply and add counted apart, a second, all threads together
-  double int8_ops;    // the same for u8 x s8 into s32
+  double f32_flops;    // multiply and add counted apart, a second, all threads together
+  double int8_ops;     // the same for u8 x s8 into s32
   double read_bytes;   // a second, from buffers larger than the second-level cache
   double cache_bytes;  // a second, from buffers that fit it
 };

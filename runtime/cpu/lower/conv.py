@@ -18,7 +18,9 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     if x is None or weight is None or weight.data is None or node.attrs["layout"] != "NHWC":
         return False
     groups, (outputs, k) = node.attrs["groups"], weight.data.shape[:2]
-    if groups == outputs and k == 1 and groups > 1:
+    residual = node.inputs[4] if len(node.inputs) > 4 and x.dtype == np.uint8 else None
+    adds_bytes_to_floats = residual is not None and node.output.dtype == np.float32
+    if groups == outputs and k == 1 and groups > 1 and not adds_bytes_to_floats:
         return _lower_depthwise(node, lower, x, weight, weight.data)
     return _lower_product(node, lower, x, weight, weight.data)
 
