@@ -55,11 +55,11 @@ constexpr Instruction kInt8[] = {{Isa::avx512vnni, dot_zmm, 128},
 
 bool is_available(Isa isa) { return available_isas() >> int(isa) & 1; }
 
-// Seconds of the fastest of five runs of `work` on every thread.
+// Seconds of the fastest of `runs` runs of `work` on every thread.
 template <class Work>
-double best_seconds(int threads, Work work) {
+double best_seconds(int threads, int runs, Work work) {
   double best = 1e9;
-  for (int run = 0; run < 5; ++run) {
+  for (int run = 0; run < runs; ++run) {
     const auto start = std::chrono::steady_clock::now();
     parallel_for(
         threads, threads, 1,
@@ -75,8 +75,10 @@ double best_seconds(int threads, Work work) {
 template <size_t N>
 double measure_ops(int threads, const Instruction (&instructions)[N]) {
   const Instruction& best = *std::find_if(instructions, instructions + N, [](auto& i) { return is_available(i.isa); });
-  constexpr int64_t kRounds = 2000000;  // some 10 ms
-  const double seconds = best_seconds(threads, [&](int64_t) {
+  // Many runs of half a millisecond: on a busy machine some of them are not interrupted.
+  constexpr int64_t kRounds = 100000;
+  constexpr int kRuns = 100;
+  const double seconds = best_seconds(threads, kRuns, [&](int64_t) {
     if (is_available(Isa::avx2)) clear_registers();
     best.loop(kRounds);
     if (is_available(Isa::avx2)) clear_registers();
@@ -89,7 +91,7 @@ double measure_read(int threads, int64_t bytes, int repeats) {
   const int64_t words = bytes / 8;
   const auto buffer = std::make_unique<uint64_t[]>(size_t(words * threads));
   std::atomic<uint64_t> sink{0};
-  const double seconds = best_seconds(threads, [&](int64_t thread) {
+  const double seconds = best_seconds(threads, 5, [&](int64_t thread) {
     const uint64_t* p = buffer.get() + thread * words;
     uint64_t sum[16] = {};
     for (int repeat = 0; repeat < repeats; ++repeat) {
