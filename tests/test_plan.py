@@ -1,5 +1,6 @@
 """Plans: memory is shared only where nobody reads it, references run between kernels, sizes are checked."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import rushlight as rl
 from rushlight.runtime.plan import KernelStep, ReferenceStep
 from rushlight.runtime.reference import run_reference
+from rushlight.runtime.types import Dim
 
 RNG = np.random.default_rng(11)
 
@@ -125,3 +127,46 @@ def test_instruction_sets_that_are_not_there_are_refused(monkeypatch: pytest.Mon
     monkeypatch.setenv("RUSHLIGHT_FORCE_ISA", isa)
     with pytest.raises(rl.DeviceError, match=words):
         rl.backends()
+
+
+def cut(b: rl.GraphBuilder, x: Any, start: Any, end: Any) -> Any:
+    return b.slice(x, axes=(0,), starts=(start,), ends=(end,), steps=(1,))
+
+
+N = Dim.symbol("N")
+UNFIT: dict[str, tuple[tuple[int | str, ...], int, int, Callable[[rl.GraphBuilder, Any], Any]]] = {
+    "slice beyond the end": (("N", 3), 6, 5, lambda b, x: cut(b, x, 0, 6)),
+    "slice before the start": (("N", 3), 5, 4, lambda b, x: cut(b, x, N - 5, N)),
+    "slice of a table": (("N",), 9, 10, lambda b, x: b.add(x, cut(b, b.constant(weights(9)), 0, N))),
+    "negative padding": (("N", 3), 3, 2, lambda b, x: b.pad(x, pads=(N - 3, 0, 0, 0))),
+    "mirror wider than the image": ((1, "N"), 6, 5, lambda b, x: b.pad(x, pads=(0, 5, 0, 5), mode="reflect")),
+    "convolution": ((1, 3, "N", 8), 5, 2, lambda b, x: b.conv2d(x, weights(4, 3, 5, 5))),
+    "depthwise convolution": ((1, 3, "N", 8), 5, 2, lambda b, x: b.conv2d(x, weights(3, 1, 5, 5), groups=3)),
+    "pool": ((1, 3, "N", 8), 5, 2, lambda b, x: b.max_pool2d(x, kernel_size=(5, 5), stride=(1, 1))),
+    "more than all memory": (("N",), 1, 2, lambda b, x: b.full(shape=((N - 1) * 2**45 + 1,), value=1.0)),
+}  # fmt: skip
+"""Shape of x, a size of N that fits, one that does not, and the graph."""
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_sizes_that_leave_a_graph_without_meaning_are_refused(what: str) -> None:
+    shape, fits, does_not, make = UNFIT[what]
+    b = rl.GraphBuilder()
+    b.output("y", make(b, b.input("x", np.float32, shape)))
+    model = rl.load(b.build())
+
+    def run(size: int) -> Any:
+        return model(np.ones([size if isinstance(dim, str) else dim for dim in shape], np.float32))
+
+    assert np.isfinite(run(fits)).all()
+    with pytest.raises(rl.ShapeError, match=f"N = {does_not}"):
+        run(does_not)
+
+
+def test_empty_tensors_of_absurd_sizes_are_refused() -> None:
+    b = rl.GraphBuilder()
+    x = b.input("x", np.float32, (1, 0, 1, 1))
+    taps = np.zeros((1, 0, 2**30, 2**30), np.float32)
+    b.output("y", b.conv2d(x, taps, padding=(2**30 - 1,) * 4, dilation=(2, 2)))
+    with pytest.raises(rl.ShapeError, match="more than"):
+        b.build()

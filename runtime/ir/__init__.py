@@ -3,7 +3,7 @@
 from .builder import GraphBuilder
 from .graph import Graph, Node, State, SymbolRange, Value, constant, make_node
 from .printer import print_graph
-from .verifier import verify
+from .verifier import check_bytes, verify
 
 __all__ = [
     "Graph",
@@ -12,6 +12,7 @@ __all__ = [
     "State",
     "SymbolRange",
     "Value",
+    "check_bytes",
     "constant",
     "make_node",
     "print_graph",

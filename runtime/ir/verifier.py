@@ -9,6 +9,10 @@ from .graph import Graph, Node, Value
 MAX_DEPTH = 16
 """How deep sub-graphs may be nested."""
 
+MAX_BYTES = 1 << 46
+"""Of one tensor, a dimension of 0 counting as 1: more than any machine has, and so little that the 64-bit arithmetic of
+kernels on sizes and offsets cannot overflow."""
+
 
 def verify(graph: Graph, depth: int = 0) -> None:
     """Raises ShapeError, naming the node, unless the graph is sound.
@@ -51,8 +55,23 @@ def verify(graph: Graph, depth: int = 0) -> None:
             raise ShapeError(f"state '{state.name}' is {state.before.type} before and {state.after.type} after")
 
 
+def check_bytes(type: TensorType) -> None:
+    """Raises ShapeError where a dimension is negative, or the static ones alone make the tensor too large."""
+    total = type.dtype.itemsize
+    for dim in type.shape:
+        if isinstance(dim, int):
+            if dim < 0:
+                raise ShapeError(f"{type} has a negative dimension")
+            total *= max(dim, 1)
+    if total > MAX_BYTES:
+        raise ShapeError(f"{type} takes more than {MAX_BYTES} bytes")
+
+
 def _check_node(node: Node, where: str) -> None:
     try:
+        for value in (*node.inputs, *node.outputs):
+            if value is not None:
+                check_bytes(value.type)
         attrs = node.op.complete_attrs(node.attrs)
         types = node.op.infer_types([None if v is None else v.type for v in node.inputs], attrs)
     except ShapeError as error:

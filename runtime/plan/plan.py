@@ -28,6 +28,7 @@ from .lowering import (
     lower_node,
 )
 from .memory import Lifetime, place
+from .sizes import check_sizes
 
 NONE, CONSTANT, ARENA, INPUT, OUTPUT, FAULT = range(6)
 
@@ -129,7 +130,9 @@ class Plan:
                 self._copied.append((index, root))
 
     def bind(self, sizes: Mapping[str, int]) -> Binding:
-        """The plan for these sizes of the symbolic dimensions."""
+        """The plan for these sizes of the symbolic dimensions. Raises ShapeError where the graph has none for them."""
+        if sizes:
+            check_sizes(self.graph, sizes)
         known: dict[Any, int] = {}
 
         def number(value: Any) -> Any:
