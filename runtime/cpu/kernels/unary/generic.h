@@ -8,47 +8,13 @@
 namespace rushlight {
 namespace {
 
-namespace unary {
-
-#define PLAIN(op) \
-  RL_INLINE V op(V x, const UnaryParams&) { return rushlight::op(x); }
-PLAIN(abs)
-PLAIN(ceil)
-PLAIN(cos)
-PLAIN(erf)
-PLAIN(exp)
-PLAIN(expm1)
-PLAIN(floor)
-PLAIN(gelu)
-PLAIN(gelu_tanh)
-PLAIN(hardsigmoid)
-PLAIN(hardswish)
-PLAIN(log)
-PLAIN(log1p)
-PLAIN(mish)
-PLAIN(neg)
-PLAIN(relu)
-PLAIN(round)
-PLAIN(sigmoid)
-PLAIN(silu)
-PLAIN(sin)
-PLAIN(softplus)
-PLAIN(sqrt)
-PLAIN(tanh)
-PLAIN(trunc)
-#undef PLAIN
-
-RL_INLINE V clamp(V x, const UnaryParams& p) { return rushlight::clamp(x, set(p.alpha), set(p.beta)); }
-RL_INLINE V elu(V x, const UnaryParams& p) { return rushlight::elu(x, set(p.alpha)); }
-RL_INLINE V leaky_relu(V x, const UnaryParams& p) { return rushlight::leaky_relu(x, set(p.alpha)); }
-RL_INLINE V reciprocal(V x, const UnaryParams&) { return set(1.0f) / x; }
-RL_INLINE V rsqrt(V x, const UnaryParams&) { return set(1.0f) / rushlight::sqrt(x); }
-RL_INLINE V sign(V x, const UnaryParams&) {
-  return select(lt(zero(), x), set(1.0f), select(lt(x, zero()), set(-1.0f), zero()));
-}
-RL_INLINE V square(V x, const UnaryParams&) { return x * x; }
-
-}  // namespace unary
+RL_INLINE V clamp(V x, const UnaryParams& p) { return clamp(x, set(p.alpha), set(p.beta)); }
+RL_INLINE V elu(V x, const UnaryParams& p) { return elu(x, set(p.alpha)); }
+RL_INLINE V leaky_relu(V x, const UnaryParams& p) { return leaky_relu(x, set(p.alpha)); }
+RL_INLINE V reciprocal(V x) { return set(1.0f) / x; }
+RL_INLINE V rsqrt(V x) { return set(1.0f) / sqrt(x); }
+RL_INLINE V sign(V x) { return select(lt(zero(), x), set(1.0f), select(lt(x, zero()), set(-1.0f), zero())); }
+RL_INLINE V square(V x) { return x * x; }
 
 template <class Op>
 RL_INLINE void map_blocks(const Call& call, int64_t begin, int64_t end, Op op) {
@@ -63,9 +29,15 @@ RL_INLINE void map_blocks(const Call& call, int64_t begin, int64_t end, Op op) {
 
 }  // namespace
 
-#define UNARY(op, ns)                                                                        \
-  void RL_ROW(op##_f32f32)(const Call& call, int64_t begin, int64_t end) {                   \
-    map_blocks(call, begin, end, [](V x, const UnaryParams& p) { return unary::op(x, p); }); \
+// The function called op, here or in vec/: op(x, params) where there is one, else op(x).
+#define UNARY(op, ns)                                                      \
+  void RL_ROW(op##_f32f32)(const Call& call, int64_t begin, int64_t end) { \
+    map_blocks(call, begin, end, [](auto x, const auto& p) {               \
+      if constexpr (requires { op(x, p); })                                \
+        return op(x, p);                                                   \
+      else                                                                 \
+        return op(x);                                                      \
+    });                                                                    \
   }
 #include "kernels/unary/kernels.inc"
 #undef UNARY
