@@ -202,6 +202,10 @@ def _within_one(out: Array) -> bool:
     return _in_unit_interval(np.abs(out))
 
 
+def _within_quarter_turn(out: Array) -> bool:
+    return not np.any(np.abs(out) > out.dtype.type(math.pi / 2))
+
+
 def _not_negative(out: Array) -> bool:
     return not np.any(out < 0)
 
@@ -213,6 +217,7 @@ _FLOAT_FUNCTIONS: tuple[tuple[str, Callable[..., Any], str | None, float, str, d
     ("erf", _erf, "Erf", -4, "Gauss error function.", {"invariant": _within_one}),
     ("sin", np.sin, "Sin", -100, "Sine of x in radians.", {"invariant": _within_one}),
     ("cos", np.cos, "Cos", -100, "Cosine of x in radians.", {"invariant": _within_one}),
+    ("atan", np.arctan, "Atan", -100, "Inverse tangent of x, in radians.", {"invariant": _within_quarter_turn}),
     ("floor", np.floor, "Floor", -100, "Largest whole number that is not above x.", {"tolerance": 0.0}),
     ("ceil", np.ceil, "Ceil", -100, "Smallest whole number that is not below x.", {"tolerance": 0.0}),
     ("round", np.rint, "Round", -100, "Nearest whole number, halves to even.", {"tolerance": 0.0}),
