@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from rushlight.exporter.check import check
 from rushlight.exporter.source import Source, open_source
-from rushlight.runtime.errors import RushlightError, ShapeError
+from rushlight.runtime.errors import RushlightError, ShapeError, describe
+from rushlight.runtime.files import check_writable
 from rushlight.runtime.ops import Array
 from rushlight.runtime.types import DTYPES, SYMBOL
 
@@ -30,6 +32,10 @@ says; a number behind --dynamic fixes one."""
 
 SAMPLE_SIZE = 2
 """Size of a dynamic axis in the inputs made up for --input."""
+
+MAX_DIGITS = 15
+MAX_ELEMENTS = 1 << 40
+"""Of an input made up for --input."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, check and write; the exit status. Raises RushlightError where something is wrong."""
-    if not args.output.parent.is_dir():
-        raise RushlightError(f"{args.output.parent}: no such folder")
+    check_writable(args.output)
     inputs, dynamic = parse_inputs(args.input)
     for name, axes in parse_dynamic(args.dynamic).items():
         dynamic.setdefault(name, {}).update(axes)
@@ -103,12 +108,15 @@ def _call_factory(text: str) -> Any:
         found: Any = import_module(module_name)
         for part in function_name.split("."):
             found = getattr(found, part)
-    except ModuleNotFoundError as error:
-        if error.name not in (module_name, module_name.partition(".")[0]):
-            raise
-        raise RushlightError(f"{text}: no such file, and no Python module '{module_name}'") from None
-    except (AttributeError, ValueError):
+    except AttributeError:
         raise RushlightError(f"{text}: module '{module_name}' has no '{function_name}'") from None
+    except Exception as error:  # whatever the user's module raises
+        if isinstance(error, ModuleNotFoundError):
+            if error.name in (module_name, module_name.partition(".")[0]):
+                raise RushlightError(f"{text}: no such file, and no Python module '{module_name}'") from None
+            if error.name == "torch":
+                raise
+        raise RushlightError(f"{text}: importing '{module_name}' raised {describe(error)}") from error
     finally:
         sys.path.pop(0)
     if not callable(found):
@@ -120,8 +128,7 @@ def _call_factory(text: str) -> Any:
     try:
         return found()
     except Exception as error:  # whatever the user's function raises
-        lines = str(error).strip().splitlines() or [""]
-        raise RushlightError(f"{text} raised {type(error).__name__}: {lines[0][:200]}") from error
+        raise RushlightError(f"{text} raised {describe(error)}") from error
 
 
 def parse_inputs(texts: list[str]) -> tuple[dict[str, Array], dict[str, dict[int, str | int]]]:
@@ -134,7 +141,11 @@ def parse_inputs(texts: list[str]) -> tuple[dict[str, Array], dict[str, dict[int
         entries = [entry.strip() for entry in sizes.split(",")] if sizes else []
         if not name or dtype not in DTYPES or not all(e.isdecimal() or SYMBOL.fullmatch(e) for e in entries):
             raise ShapeError(f"--input {text}: write NAME:DTYPE:SHAPE, such as x:float32:N,3,224,224")
+        if any(len(entry) > MAX_DIGITS for entry in entries if entry.isdecimal()):
+            raise ShapeError(f"--input {text[:80]}: a size has more than {MAX_DIGITS} digits")
         shape = [int(entry) if entry.isdecimal() else SAMPLE_SIZE for entry in entries]
+        if prod(shape) > MAX_ELEMENTS:
+            raise ShapeError(f"--input {text}: the shape is too large")
         named = {axis: entry for axis, entry in enumerate(entries) if not entry.isdecimal()}
         if named:
             dynamic[name] = dict(named)

@@ -59,7 +59,7 @@ def open_source(source: Any, inputs: Any, dynamic: Mapping[str, Mapping[int, str
 
 def _open_file(path: Path, inputs: Any, dynamic: Mapping[str, Mapping[int, str | int]]) -> Source:
     if path.suffix.lower() != ".onnx":
-        raise UnsupportedError(f"{path.name}: not a format that can be exported; {READ}")
+        raise UnsupportedError(f"{path}: not a format that can be exported; {READ}")
     try:
         from rushlight.exporter.onnx.source import OnnxSource
     except ModuleNotFoundError as error:

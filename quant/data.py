@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rushlight.runtime.errors import QuantizationError
+from rushlight.runtime.errors import FormatError, QuantizationError
 from rushlight.runtime.method import TensorSpec
+from rushlight.runtime.npz import read_arrays
 from rushlight.runtime.ops import Array
 
 CalibrationData: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Iterable[Any]"
@@ -43,12 +43,11 @@ def batches(data: CalibrationData, specs: list[TensorSpec]) -> Iterator[tuple[st
 
 def _read_npz(path: Path) -> Mapping[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except FileNotFoundError:
-        raise QuantizationError(f"{path}: no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
-        raise QuantizationError(f"{path}: not a readable .npz file ({error})") from None
+        return read_arrays(path)
+    except OSError as error:
+        raise QuantizationError(f"{path}: {error.strerror}") from None
+    except FormatError as error:
+        raise QuantizationError(str(error)) from None
 
 
 def _chunks(data: Mapping[str, Any], specs: list[TensorSpec]) -> Iterator[tuple[str, dict[str, Array]]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.runtime.errors import QuantizationError
+from rushlight.runtime.files import replacing
 from rushlight.runtime.ir import Value
 
 from .insert import quantize_weight, uint8_for
@@ -50,11 +51,13 @@ def write_report(recipe: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Writes `recipe` as `.json` or as an `.html` page. Raises QuantizationError for another suffix."""
     target = Path(path)
     if target.suffix == ".json":
-        target.write_text(json.dumps(recipe, indent=1) + "\n")
+        text = json.dumps(recipe, indent=1) + "\n"
     elif target.suffix == ".html":
-        target.write_text(_page(recipe))
+        text = _page(recipe)
     else:
         raise QuantizationError(f"{target}: a report is a .json or an .html file")
+    with replacing(target) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def _page(recipe: Mapping[str, Any]) -> str:

@@ -23,3 +23,9 @@ class DeviceError(RushlightError):
 
 class QuantizationError(RushlightError):
     """Calibration data or a model cannot be quantized."""
+
+
+def describe(error: BaseException) -> str:
+    """Kind and first line of an error that somebody else's code raised."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

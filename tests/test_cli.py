@@ -11,10 +11,11 @@ import pytest
 
 import rushlight as rl
 from rushlight.cli import main
-from rushlight.cli.arrays import parse_sizes, random_inputs, read_arrays, write_arrays
+from rushlight.cli.arrays import parse_sizes, random_inputs
 from rushlight.cli.compare import compare_arrays
 from rushlight.cli.main import COMMANDS
 from rushlight.cli.table import format_table
+from rushlight.runtime.npz import read_arrays, write_arrays
 
 HOSTILE = Path(__file__).parent / "hostile"
 
@@ -297,3 +298,94 @@ def test_compare_arrays_against_closed_forms() -> None:
 def test_table_aligns_numbers_right() -> None:
     text = format_table(["name", "ms"], [["a", "1.5"], ["long", "12.25"]])
     assert text == "name     ms\na       1.5\nlong  12.25"
+
+
+def test_places_that_cannot_be_written_are_named_before_any_work(
+    model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absent = Path("absent", "out")
+    for place, reason in (
+        (tmp_path, "Is a directory"),
+        (Path(), "Is a directory"),
+        (absent, "No such file"),
+        (model / "x", "Not a dir"),
+    ):
+        for arguments in (
+            ("run", model, "--random", "-o", place),
+            ("quantize", model, "--data", tmp_path / "never read", "-o", place),
+            ("export", tmp_path / "never read.onnx", "-o", place),
+        ):
+            assert f"{place}: {reason}" in fails(capsys, *arguments)
+    assert f"{absent}.html: No such" in fails(
+        capsys, "quantize", model, "--data", data, "-o", "q.rush", "--report", f"{absent}.html"
+    )
+    assert sorted(os.listdir(tmp_path)) == ["in.npz", "m.rush"]
+
+
+def test_impossible_sizes_are_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, expected in (
+        (("run", model, "--random", "--dim", "N=10000000000000"), "not enough memory"),
+        (("run", model, "--random", "--dim", f"N={10**15 - 1}"), "too large"),
+        (("run", model, "--random", "--dim", "N=" + "9" * 5000), "write NAME=SIZE"),
+        (("explain", model, "--batch", "-1"), "the batch must be at least 1"),
+        (("bench", model, "--block-ms", "nan"), "--block-ms must be from 0"),
+    ):
+        assert expected in fails(capsys, *arguments)
+
+
+def test_user_code_that_fails_is_one_line(
+    model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores_that_fail.py").write_text(
+        "def gone(model): raise KeyError('gone')\ndef word(model): return 'good'\n"
+    )
+    (tmp_path / "scores_unreadable.py").write_text("def (")
+    for name, expected in (
+        ("scores_that_fail:gone", "raised KeyError: 'gone'"),
+        ("scores_that_fail:word", "raised ValueError: could not convert"),
+        ("scores_that_fail:absent", "AttributeError"),
+        ("scores_unreadable:f", "SyntaxError"),
+    ):
+        line = fails(capsys, "quantize", model, "--data", data, "-o", "q.rush", "--eval", name)
+        assert line.startswith(f"--eval {name}")
+        assert expected in line
+
+
+def test_damaged_archives_are_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = tmp_path / "good.npz"
+    np.savez_compressed(good, x=np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32))
+    whole = good.read_bytes()
+    bad = tmp_path / "bad.npz"
+    single = tmp_path / "single.npy"
+    np.save(single, np.zeros((3, 4), np.float32))
+    for at in range(0, len(whole), 41):
+        bad.write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
+        code = main(["run", str(model), "--input", str(bad)])
+        captured = capsys.readouterr()
+        assert code == 0 or (code == 2 and len(captured.err.splitlines()) == 1)
+    bad.write_bytes(whole[:-40])
+    for path in (bad, single):
+        assert str(path) in fails(capsys, "run", model, "--input", path)
+        assert str(path) in fails(capsys, "quantize", model, "--data", path, "-o", tmp_path / "q.rush")
+
+
+def test_names_cannot_write_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "inspect", tmp_path / "a\x1b[2J\nb")
+    assert line.endswith("a\\x1b[2J\\nb: No such file or directory")
+
+
+def test_names_outside_of_the_terminal_s_encoding_are_escaped(tmp_path: Path) -> None:
+    b = rl.GraphBuilder()
+    b.output("größe", b.relu(b.input("x", np.float32, (3,))))
+    b.build().save(tmp_path / "m.rush")
+    code = "from rushlight.cli import main; import sys; sys.exit(main())"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "inspect", str(tmp_path / "m.rush")],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"gr\\xf6\\xdfe" in result.stdout

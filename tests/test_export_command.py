@@ -153,7 +153,7 @@ def test_errors(folder: Path, capsys: pytest.CaptureFixture[str], arguments: lis
 def test_missing_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     onnx_file(folder / "m.onnx")
     assert main(["export", "m.onnx", "-o", "nowhere/m.rush"]) == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "No such file or directory" in capsys.readouterr().err
 
 
 def test_wrong_answers_leave_no_file(
@@ -249,3 +249,19 @@ def test_parse() -> None:
     }  # fmt: skip
     assert dynamic == {"a:b": {0: "N"}}
     assert parse_dynamic(["x:0=N", "x:-1=48", "a:b:2=W"]) == {"x": {0: "N", -1: 48}, "a:b": {2: "W"}}
+
+
+def test_modules_that_fail_are_one_line(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "unreadable_net.py").write_text("def (")
+    (folder / "needy_net.py").write_text("import not_a_module_anywhere")
+    for arguments, expected in (
+        (["unreadable_net:make"], "importing 'unreadable_net' raised SyntaxError"),
+        (["needy_net:make"], "No module named 'not_a_module_anywhere'"),
+        (["exported_net:make", "--input", "image:float32:1,5,8,8"], "PyTorch cannot export the module"),
+        (["exported_net:make", "--input", f"image:float32:{10**14},{10**14}"], "the shape is too large"),
+    ):
+        assert main(["export", *arguments, "-o", "x.rush"]) == 2
+        captured = capfd.readouterr()
+        (line,) = captured.err.splitlines()
+        assert expected in line
+    assert not (folder / "x.rush").exists()

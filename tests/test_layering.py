@@ -16,6 +16,8 @@ LADDER: dict[str, set[str]] = {
 """What each module or package may import of Rushlight, itself apart. Filled from rung to rung below."""
 
 for _rung in (
+    ["runtime.files"],
+    ["runtime.npz"],
     ["runtime.ops"],
     ["runtime.ir"],
     ["runtime.program", "runtime.format", "runtime.reference", "runtime.passes"],

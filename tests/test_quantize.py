@@ -135,7 +135,7 @@ def test_values_that_are_not_finite_are_named(value: float) -> None:
         ({"x": np.zeros((0, 4), np.float32)}, "empty"),
         ([], "empty"),
         ([np.zeros((2, 4), np.float32), np.zeros((2, 3), np.float32)], "input 'x', item 1"),
-        ("missing.npz", "missing.npz: no such file"),
+        ("missing.npz", "missing.npz: No such file"),
     ],
 )
 def test_unusable_data_is_refused(data: Any, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -95,11 +96,23 @@ def trace(module: torch.nn.Module, inputs: Mapping[str, Any], dynamic: Dynamic) 
             case _:
                 args.append(value)
     try:
-        with evaluation(module), whole_layers(), warnings.catch_warnings():
+        with evaluation(module), whole_layers(), _quiet_torch(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about PyTorch's own use of itself
             return torch.export.export(module, tuple(args), kwargs, dynamic_shapes=spec)
     except Exception as error:  # torch.export lets through whatever tracing raises
         raise UnsupportedError(_explain(error)) from error
+
+
+@contextmanager
+def _quiet_torch() -> Iterator[None]:
+    """PyTorch logs some failures with their stack before it raises them."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _explain(error: Exception) -> str:

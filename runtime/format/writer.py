@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError
+from ..files import replacing
 from .container import Entry, format_header, layout
 from .encode import Encoder, tensor_bytes
 from .limits import (
@@ -43,15 +43,10 @@ def write_program(program: Program, path: str | os.PathLike[str]) -> None:
     }
     entries, _ = layout(encoder.tensors)
     header = format_header(entries, metadata)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")
-    try:
+    with replacing(path) as temporary:
         _write_file(temporary, header, entries, encoder.tensors)
         read_program(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    _sync_folder(Path(path).parent)
 
 
 def _compact(document: Any, what: str, most: int) -> str:

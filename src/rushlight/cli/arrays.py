@@ -1,47 +1,24 @@
-"""Input arrays of commands: read from `.npz` files or made up."""
+"""Input arrays of commands, made up."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import zipfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from math import prod
 
 import numpy as np
 
-from rushlight.runtime.errors import FormatError, RushlightError, ShapeError
+from rushlight.runtime.errors import RushlightError, ShapeError
 from rushlight.runtime.ir import Graph, SymbolRange
 from rushlight.runtime.ops import Array
 from rushlight.runtime.types import Dim, evaluate
 
 SEED = 0
 
+MAX_DIGITS = 15
+"""Of a size on the command line."""
 
-def read_arrays(path: Path) -> dict[str, Array]:
-    """Arrays by name from an `.npz` file. Raises FormatError, and OSError where it cannot be opened."""
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise FormatError(f"{path}: a single array; an .npz file of arrays by name is needed")
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FormatError(f"{path}: not an .npz file of arrays: {str(error)[:120]}") from None
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Writes an `.npz` file, which appears whole or not at all."""
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
-    try:
-        with zipfile.ZipFile(temporary, "x") as archive:
-            for name, array in arrays.items():
-                # Not np.savez: its own parameters' names ("file") could not be names of arrays.
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+MAX_ELEMENTS = 1 << 48
+"""Of one input."""
 
 
 def parse_sizes(texts: Iterable[str]) -> dict[str, int]:
@@ -49,7 +26,7 @@ def parse_sizes(texts: Iterable[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for text in texts:
         name, _, size = text.partition("=")
-        if not size.isdecimal():
+        if not size.isdecimal() or len(size) > MAX_DIGITS:
             raise RushlightError(f"--dim {text}: write NAME=SIZE, such as N=4")
         sizes[name] = int(size)
     return sizes
@@ -68,6 +45,8 @@ def random_inputs(graph: Graph, sizes: Mapping[str, int]) -> dict[str, Array]:
     inputs: dict[str, Array] = {}
     for value in graph.inputs:
         shape = [evaluate(dim, binding) for dim in value.type.shape]
+        if prod(shape) > MAX_ELEMENTS:
+            raise ShapeError(f"input '{value.name}' of shape {shape} is too large")
         if value.dtype.kind == "f":
             inputs[value.name] = rng.standard_normal(shape).astype(value.dtype)
         elif value.dtype.itemsize == 1 and value.dtype.kind in "iu":
@@ -79,7 +58,9 @@ def random_inputs(graph: Graph, sizes: Mapping[str, int]) -> dict[str, Array]:
 
 
 def batch_size(graph: Graph, batch: int) -> dict[str, int]:
-    """The binding that makes the first input's first dimension `batch`. Raises ShapeError for another static size."""
+    """The binding that makes the first input's first dimension `batch`. Raises ShapeError for a size that cannot be."""
+    if batch < 1:
+        raise ShapeError(f"the batch must be at least 1, not {batch}")
     first = graph.inputs[0].type.shape[0] if graph.inputs and graph.inputs[0].type.shape else 1
     symbol = first.as_symbol() if isinstance(first, Dim) else None
     if symbol is not None:

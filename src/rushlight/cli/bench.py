@@ -19,6 +19,8 @@ EXAMPLE = """example:
   rushlight bench model.rush --batch 1,8 --threads 1,2
   rushlight bench model.rush model_int8.rush"""
 
+MAX_BLOCK_MS = 3_600_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -39,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     threads = parse_counts("--threads", args.threads) if args.threads else [None]
     if args.blocks < 1:
         raise RushlightError(f"--blocks must be at least 1, not {args.blocks}")
+    if not 0 <= args.block_ms <= MAX_BLOCK_MS:
+        raise RushlightError(f"--block-ms must be from 0 to {MAX_BLOCK_MS}, not {args.block_ms:g}")
     programs = [read_program(path) for path in args.models]
     rows: list[list[str]] = []
     for count in threads:

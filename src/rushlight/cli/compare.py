@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from rushlight.cli.arrays import read_arrays
 from rushlight.cli.peer import onnx_runner
 from rushlight.cli.progress import track
 from rushlight.cli.table import format_table
 from rushlight.runtime.errors import ShapeError
 from rushlight.runtime.model import Model, load
+from rushlight.runtime.npz import read_arrays
 from rushlight.runtime.ops import Array
 
 EXAMPLE = """example:

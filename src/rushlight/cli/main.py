@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from rushlight.runtime.errors import RushlightError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else ""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names need not fit the terminal's encoding
     try:
         check_platform()
         if name == "--version":
@@ -70,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has left; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+    except MemoryError as error:
+        return _fail(f"there is not enough memory: {error}" if str(error) else "there is not enough memory")
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
@@ -96,5 +104,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> int:
-    print(f"rushlight: {message}", file=sys.stderr)
+    line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), message)
+    print(f"rushlight: {line}", file=sys.stderr)
     return EXIT_ERROR

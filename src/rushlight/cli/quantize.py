@@ -12,7 +12,8 @@ from rushlight.cli.progress import counter
 from rushlight.quant import quantize
 from rushlight.quant.observers import OBSERVERS
 from rushlight.quant.quantize import SCHEMES
-from rushlight.runtime.errors import QuantizationError
+from rushlight.runtime.errors import QuantizationError, describe
+from rushlight.runtime.files import check_writable
 from rushlight.runtime.format import read_program
 from rushlight.runtime.model import Model
 
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for path in (args.output, args.report):
+        if path is not None:
+            check_writable(path)
     evaluate = _find(args.eval) if args.eval else None
     program = read_program(args.model)
     with counter("calibrating", "samples") as progress:
@@ -64,8 +68,15 @@ def _find(target: str) -> Callable[[Model], float]:
     sys.path.insert(0, "")
     try:
         function: Callable[[Model], float] = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise QuantizationError(f"--eval {target}: {error}") from None
+    except Exception as error:  # whatever the user's module raises
+        raise QuantizationError(f"--eval {target}: {describe(error)}") from error
     finally:
         sys.path.remove("")
-    return function
+
+    def evaluate(model: Model) -> float:
+        try:
+            return float(function(model))
+        except Exception as error:  # whatever the user's function raises
+            raise QuantizationError(f"--eval {target} raised {describe(error)}") from error
+
+    return evaluate

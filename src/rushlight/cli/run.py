@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rushlight.cli.arrays import parse_sizes, random_inputs, read_arrays, write_arrays
+from rushlight.cli.arrays import parse_sizes, random_inputs
 from rushlight.cli.table import format_table
+from rushlight.runtime.files import check_writable
 from rushlight.runtime.model import load
+from rushlight.runtime.npz import read_arrays, write_arrays
 from rushlight.runtime.ops import Array
 
 EXAMPLE = """example:
@@ -32,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.output:
+        check_writable(args.output)
     model = load(args.model, threads=args.threads)
     sizes = parse_sizes(args.dim)
     inputs = read_arrays(args.input) if args.input else random_inputs(model.program.graph, sizes)
