@@ -47,16 +47,30 @@ class Body:
         self._admission.held += size - self._held
         self._held = size
 
-    async def read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-        """Read the whole body. Nothing is read where the headers already show that it will be refused."""
-        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding not in (b"identity", b""):
-            raise UnsupportedEncoding(f"content encoding '{encoding.decode('latin-1')[:40]}' is not supported")
+    def expect(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse a body whose declared length shows that it cannot be held."""
         declared = headers.get(b"content-length")
         if declared is not None:
             if not declared.isdigit() or len(declared) > 18:
                 raise InvalidRequest("Content-Length is not a number")
             self._check(int(declared))
+
+    def counted(self, receive: Receive) -> Receive:
+        """`receive` for a reader that keeps the whole body."""
+
+        async def counting() -> Mapping[str, Any]:
+            message = await receive()
+            self._take(self._held + len(message.get("body", b"")))
+            return message
+
+        return counting
+
+    async def read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+        """Read the whole body. Nothing is read where the headers already show that it will be refused."""
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"identity", b""):
+            raise UnsupportedEncoding(f"content encoding '{encoding.decode('latin-1')[:40]}' is not supported")
+        self.expect(headers)
         chunks: list[bytes] = []
         size = 0
         while True:

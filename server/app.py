@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
 
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from rushlight._version import __version__
 from rushlight.server.admission import Receive
 from rushlight.server.control import control_routes
-from rushlight.server.errors import BodyTooLarge, RequestError
+from rushlight.server.errors import RequestError
 from rushlight.server.identity import request_id
 from rushlight.server.infer import Scope, Send, error_response, infer_target
 from rushlight.server.openapi import describe_inference
@@ -68,11 +68,9 @@ class Application:
         try:
             if wants_post:
                 raise MethodNotAllowed("inference is a POST request")
-            limit = self.state.admission.max_body
-            declared = dict(scope["headers"]).get(b"content-length", b"0")
-            if not declared.isdigit() or int(declared) > limit:
-                raise BodyTooLarge(f"the body is larger than {limit} bytes")
-            await self.control(cast(Any, scope), cast(Any, _bounded(receive, limit)), cast(Any, send_with_id))
+            with self.state.admission.hold() as held:
+                held.expect(dict(scope["headers"]))
+                await self.control(cast(Any, scope), cast(Any, held.counted(receive)), cast(Any, send_with_id))
         except RequestError as error:
             code, headers, content = error_response(error)
             if code == 405:
@@ -89,20 +87,6 @@ class Application:
             identity,
             client[0] if client else None,
         )
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    size = 0
-
-    async def bounded() -> Mapping[str, Any]:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise BodyTooLarge(f"the body is larger than {limit} bytes")
-        return message
-
-    return bounded
 
 
 def create_app(repository: Repository, settings: Settings, page: Page | None = None) -> Application:

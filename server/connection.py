@@ -17,6 +17,9 @@ LINGER_SECONDS = 2.0
 
 MAX_HEADERS = 100
 
+MAX_PIPELINED = 64
+"""Requests of one connection that wait for an earlier one: each costs a hundred times its bytes on the wire."""
+
 ON_DISCONNECT = "rushlight.on_disconnect"
 """ASGI extension: a function that takes what to call when the client leaves before the answer, or None."""
 
@@ -131,10 +134,18 @@ class LimitedProtocol(HttpToolsProtocol):
         if size > self.limits.head_bytes or len(self.headers) > MAX_HEADERS:
             self._refusal = (431, self._head_too_large())
             raise Refused
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refusal = (429, "too many requests are pipelined")
+            raise Refused
+        upgrades = self.parser.should_upgrade()
+        if upgrades and any(_announces_body(name, value) for name, value in self.headers):
+            # The parser skips this body, and would take what follows of it for the next request.
+            self._refusal = (501, "a request that asks for another protocol cannot have a body")
+            raise Refused
         cast(dict[str, Any], self.scope)["extensions"] = {ON_DISCONNECT: self._set_on_disconnect}
         super().on_headers_complete()
         self.phase = Phase.BODY
-        if self._closes_after_answer:
+        if self._closes_after_answer or upgrades:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -250,6 +261,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def _stop(timer: asyncio.TimerHandle | None) -> None:
         if timer is not None:
             timer.cancel()
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
 
 
 def limited_protocol(limits: ConnectionLimits) -> type[LimitedProtocol]:

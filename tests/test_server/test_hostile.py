@@ -226,6 +226,43 @@ def test_pipelined_requests_are_answered_in_order(start: Start, fakes: Fakes) ->
         stream.close()
 
 
+def test_a_body_behind_an_upgrade_is_not_the_next_request(start: Start, fakes: Fakes) -> None:
+    running = start({"affine": fakes.affine()})
+    upgrade = (b"connection: upgrade", b"upgrade: h2c")
+    hidden = b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n"
+    with running.connect() as connection:
+        connection.sendall(post(b"", *upgrade, length=len(hidden)))
+        status, _, answer = read_answer(connection)
+        assert (status, json.loads(answer)) == (
+            501,
+            {"error": "a request that asks for another protocol cannot have a body"},
+        )
+        connection.sendall(hidden)
+        assert closes(connection)
+    with running.connect() as connection:
+        connection.sendall(b"\r\n".join([b"GET /v2/health/live HTTP/1.1", b"host: a", *upgrade, b"", b""]))
+        status, head, _ = read_answer(connection)
+        assert status == 200
+        assert b"connection: close" in head
+        assert closes(connection)
+
+
+def test_endless_pipelines_end(start: Start, fakes: Fakes) -> None:
+    affine = fakes.affine()
+    affine.hold()
+    running = start({"affine": affine})
+    live = b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n"
+    with running.connect() as connection:
+        connection.sendall(post(BODY) + live * 1000)
+        affine.wait_for_run()
+        deadline = time.monotonic() + 30
+        while running.state.infer.inflight and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert running.state.infer.inflight == 0
+        affine.release.set()
+        assert closes(connection)
+
+
 def test_junk_behind_a_request_that_runs_does_not_answer_in_its_place(start: Start, fakes: Fakes) -> None:
     model = fakes.affine()
     running = start({"affine": model})

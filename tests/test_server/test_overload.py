@@ -190,3 +190,22 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         bind("no.such.host.invalid", 0)
     with bind("127.0.0.1", 0) as free:
         assert free.type == socket.SOCK_STREAM
+
+
+def test_bodies_of_all_routes_count_together(start: Start, fakes: Fakes) -> None:
+    running = start({"affine": fakes.affine()}, max_body_mb=1, max_inflight_mb=1.5)
+    size = 1 << 20
+    head = b"POST /v2/repository/index HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
+    with running.connect() as first, running.connect() as second:
+        first.sendall(head + b" " * (size - 2))
+        deadline = time.monotonic() + 30
+        while running.state.admission.held < size - 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert running.state.admission.held == size - 2
+        second.sendall(head)
+        answer = second.recv(65536).lower()
+        assert answer.startswith(b"http/1.1 503")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        first.sendall(b"{}")
+        assert first.recv(65536).startswith(b"HTTP/1.1 200")
+    assert running.state.admission.held == 0
