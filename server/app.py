@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +13,12 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from rushlight._version import __version__
 from rushlight.server.admission import Receive
 from rushlight.server.control import control_routes
-from rushlight.server.errors import RequestError
+from rushlight.server.errors import ClientGone, RequestError
 from rushlight.server.identity import request_id
 from rushlight.server.infer import Scope, Send, error_response, infer_target
 from rushlight.server.openapi import describe_inference
@@ -24,6 +26,8 @@ from rushlight.server.page import builtin_page
 from rushlight.server.repository import Repository
 from rushlight.server.settings import Settings
 from rushlight.server.state import ServerState
+
+logger = logging.getLogger(__name__)
 
 Page: TypeAlias = Callable[[ServerState], APIRouter]
 """Makes the routes of a page at `/`, and any others, from the server's state: `state.models.infer` runs a model."""
@@ -78,6 +82,10 @@ class Application:
             headers.append((b"content-length", b"%d" % len(content)))
             await send_with_id({"type": "http.response.start", "status": code, "headers": headers})
             await send({"type": "http.response.body", "body": content})
+        except ClientDisconnect:
+            status = ClientGone.status
+        except Exception:  # answered already, see `_answer_failure`
+            logger.exception("request %s failed", identity)
         client = scope.get("client")
         self.state.log.record(
             scope["method"],
@@ -104,6 +112,7 @@ def create_app(repository: Repository, settings: Settings, page: Page | None = N
     control.add_exception_handler(RequestError, _answer_error)
     control.add_exception_handler(HTTPException, _answer_error)
     control.add_exception_handler(RequestValidationError, _answer_error)
+    control.add_exception_handler(Exception, _answer_failure)
 
     def openapi() -> dict[str, Any]:
         if control.openapi_schema is None:
@@ -113,6 +122,14 @@ def create_app(repository: Repository, settings: Settings, page: Page | None = N
 
     control.openapi = openapi  # type: ignore[method-assign]
     return Application(state, control)
+
+
+async def _answer_failure(_: Request, __: Exception) -> Response:
+    """What no handler expected. Starlette raises it again after this answer."""
+    status, _headers, content = error_response(
+        RequestError("internal error; the server's log says more under this request's id")
+    )
+    return Response(content, status, media_type="application/json")
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

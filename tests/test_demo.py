@@ -1,5 +1,6 @@
 """The demo: its network against PyTorch, its photographs, its files and its page."""
 
+import contextlib
 import io
 import os
 import struct
@@ -124,6 +125,31 @@ def png(width: int, height: int) -> bytes:
 def test_unreadable_images(data: bytes, message: str) -> None:
     with pytest.raises(rl.FormatError, match=message):
         decode_image(data)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TIFF", "ICO", "BLP", "PPM"])
+def test_unusual_formats_are_not_read(kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("P" if kind == "BLP" else "RGB", (16, 16)).save(buffer, kind)
+    with pytest.raises(rl.FormatError, match="not an image"):
+        decode_image(buffer.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_damaged_photographs_are_read_or_refused(kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)).save(buffer, kind)
+    whole = buffer.getvalue()
+    rng = np.random.default_rng(1)
+    read = 0
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, min(len(whole), 200), 3):
+            damaged[at] = rng.integers(0, 256)
+        with contextlib.suppress(rl.FormatError):
+            read += decode_image(bytes(damaged)).mode == "RGB"
+    assert read < 100
+    assert decode_image(whole).size == (32, 24)
 
 
 def test_photographs_are_turned_upright() -> None:

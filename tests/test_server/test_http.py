@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import time
 from typing import Any
 
 import httpx
@@ -258,6 +259,29 @@ def test_a_page_of_ones_own_can_run_models(start: Start, fakes: Fakes) -> None:
 
     client = start({"affine": fakes.affine()}, page=page).client()
     assert client.get("/").json() == [3, 3, 3, 3]
+
+
+def test_a_page_that_fails_is_a_json_error_with_an_id(
+    start: Start, fakes: Fakes, caplog: pytest.LogCaptureFixture
+) -> None:
+    def page(_: ServerState) -> APIRouter:
+        router = APIRouter()
+
+        @router.get("/fails")
+        async def fails() -> None:
+            raise ZeroDivisionError("secret of the page")
+
+        return router
+
+    client = start({"affine": fakes.affine()}, page=page).client()
+    response = client.get("/fails", headers={"x-request-id": "mine"})
+    assert (response.status_code, response.headers["x-request-id"]) == (500, "mine")
+    assert response.json() == {"error": "internal error; the server's log says more under this request's id"}
+    deadline = time.monotonic() + 30
+    while "secret of the page" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)  # the answer goes out before the log is written
+    assert "request mine failed" in caplog.text
+    assert "secret of the page" in caplog.text
 
 
 @pytest.fixture
