@@ -1,0 +1,68 @@
+// What kernels use of CUDA: every PTX instruction stands here (Hopper's own in hopper.cuh), with a twin for the CPU in
+// emulated.h. Kernels contain no other inline assembly, so that one source runs on both.
+#pragma once
+
+#ifdef RUSHLIGHT_EMULATED
+#include "emulated.h"
+#else
+
+using int8_t = signed char;
+using uint8_t = unsigned char;
+using uint16_t = unsigned short;
+using int32_t = int;
+using uint32_t = unsigned int;
+using int64_t = long long;
+using uint64_t = unsigned long long;
+using uintptr_t = unsigned long long;
+
+#define DEVICE __device__ __forceinline__
+#define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
+#define KERNEL(name, threads, blocks, Params) \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Params p)
+
+DEVICE uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+
+DEVICE void sync_threads() { __syncthreads(); }
+
+// Barrier 1 to 15 among `threads` threads of whole warps.
+DEVICE void sync_named(int barrier, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
+
+// Copies 4, 8 or 16 bytes, all aligned to their number, from global to shared memory.
+template <int Bytes>
+DEVICE void copy_async(void* dst, const void* src) {
+  if constexpr (Bytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(dst)), "l"(src) : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(dst)), "l"(src), "n"(Bytes) : "memory");
+  }
+}
+
+DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits until at most the `Pending` latest groups of this thread are under way.
+template <int Pending>
+DEVICE void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+// Four 8x16-byte matrices; lanes 8i to 8i + 7 give the row addresses of matrix i.
+DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// d[16x8] += a[16x32] b[8x32]^T. With g = lane / 4 and t = lane % 4, d holds (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+DEVICE int round_to_int(float x) { return __float2int_rn(x); }
+DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
+DEVICE float minimum(float a, float b) { return fminf(a, b); }
+
+#endif

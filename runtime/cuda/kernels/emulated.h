@@ -1,0 +1,109 @@
+// The CPU twin of device.cuh: the same functions, on the emulator.
+#pragma once
+#include <cmath>
+
+#include "emulator.h"
+
+#define DEVICE inline
+#define SHARED_MEMORY(name) unsigned char* name = emulator::active->shared
+#define threadIdx (emulator::self().thread)
+#define blockIdx (emulator::active->block)
+#define gridDim (emulator::active->grid)
+
+// Beside the kernel, what a test calls: `emulate_<name>(grid, threads, shared bytes, seed, eager, params, message)`.
+#define KERNEL(name, threads, blocks, Params)                                                                           \
+  inline void name(const Params& p);                                                                            \
+  extern "C" int emulate_##name(const unsigned* grid, unsigned dim, size_t shared, unsigned seed, int eager,    \
+                                const void* params, char* message, size_t size) {                               \
+    const std::string error = emulator::launch({grid[0], grid[1], grid[2]}, {dim, 1, 1}, shared, seed, eager,   \
+                                               [&] { name(*static_cast<const Params*>(params)); });             \
+    snprintf(message, size, "%s", error.c_str());                                                               \
+    return !error.empty();                                                                                      \
+  }                                                                                                             \
+  inline void name(const Params& p)
+
+DEVICE void sync_threads() { emulator::arrive_and_wait(emulator::active->barriers[0], emulator::active->live); }
+
+DEVICE void sync_named(int barrier, int threads) {
+  emulator::arrive_and_wait(emulator::active->barriers[barrier], threads);
+}
+
+DEVICE void perform(const emulator::Copy& copy) {
+  memcpy(copy.dst, copy.src, copy.valid);
+  memset(static_cast<char*>(copy.dst) + copy.valid, 0, copy.bytes - copy.valid);
+}
+
+template <int Bytes>
+DEVICE void copy_async(void* dst, const void* src) {
+  static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
+  emulator::check_shared(dst, Bytes, Bytes);
+  emulator::require(reinterpret_cast<uintptr_t>(src) % Bytes == 0, "misaligned source of cp.async");
+  const emulator::Copy copy{dst, src, Bytes, Bytes};
+  if (emulator::active->eager) {
+    perform(copy);
+  } else {
+    emulator::self().uncommitted.push_back(copy);
+  }
+}
+
+DEVICE void commit_copies() {
+  auto& fiber = emulator::self();
+  fiber.committed.push_back(std::move(fiber.uncommitted));
+  fiber.uncommitted.clear();
+}
+
+template <int Pending>
+DEVICE void wait_copies() {
+  auto& groups = emulator::self().committed;
+  while (static_cast<int>(groups.size()) > Pending) {
+    for (const auto& copy : groups.front()) perform(copy);
+    groups.pop_front();
+  }
+}
+
+DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
+  emulator::check_shared(row, 16, 16);
+  emulator::Fiber& fiber = emulator::self();
+  fiber.address = row;
+  emulator::run_collective([](emulator::Fiber* warp) {
+    for (int matrix = 0; matrix < 4; ++matrix) {
+      for (int lane = 0; lane < 32; ++lane) {
+        const auto* source = static_cast<const char*>(warp[matrix * 8 + lane / 4].address);
+        memcpy(&warp[lane].results[matrix], source + lane % 4 * 4, 4);
+      }
+    }
+  });
+  memcpy(r, fiber.results, sizeof(r));
+}
+
+DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulator::Fiber& fiber = emulator::self();
+  memcpy(fiber.operands, a, 16);
+  memcpy(fiber.operands + 4, b, 8);
+  fiber.accumulators = d;
+  emulator::run_collective([](emulator::Fiber* warp) {
+    uint8_t left[16][32];
+    int8_t right[8][32];
+    for (int lane = 0; lane < 32; ++lane) {
+      const int g = lane / 4, t = lane % 4;
+      const uint32_t* operands = warp[lane].operands;
+      memcpy(&left[g][t * 4], &operands[0], 4);
+      memcpy(&left[g + 8][t * 4], &operands[1], 4);
+      memcpy(&left[g][16 + t * 4], &operands[2], 4);
+      memcpy(&left[g + 8][16 + t * 4], &operands[3], 4);
+      memcpy(&right[g][t * 4], &operands[4], 4);
+      memcpy(&right[g][16 + t * 4], &operands[5], 4);
+    }
+    for (int lane = 0; lane < 32; ++lane) {
+      for (int i = 0; i < 4; ++i) {
+        const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        for (int k = 0; k < 32; ++k) warp[lane].accumulators[i] += left[row][k] * right[column][k];
+      }
+    }
+  });
+}
+
+DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
+DEVICE int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
+DEVICE float maximum(float a, float b) { return std::fmax(a, b); }
+DEVICE float minimum(float a, float b) { return std::fmin(a, b); }

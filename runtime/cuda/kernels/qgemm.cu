@@ -1,0 +1,248 @@
+// Integer matrix product and convolution on tensor cores, sm_80 and later.
+//
+//   sum[m, o] = sum over taps (kh, kw) and channels c of x[n, ih, iw, c] * weight[o, kh, kw, c],  m = (n, oh, ow),
+//   ih = oh * stride_h - padding_h + kh * dilation_h, likewise iw; outside of the image x is its zero point,
+//
+// then the epilogue. Without CONVOLVE there is one tap and row m of x is image position m. Chosen when compiled:
+//   BLOCK_M, BLOCK_N, BLOCK_K   tile of a block; BLOCK_K is 64 or 128 bytes
+//   WARPS_M, WARPS_N            how warps share the tile
+//   STAGES                      depth of the cp.async pipeline
+//   LOAD_BYTES                  16, 8, 4 or 1: divides channels in a group, channels of x, and the address of x
+//   CONVOLVE                    0 or 1
+// Grid: (tiles, 1, groups * splits); WARPS_M * WARPS_N * 32 threads; max(STAGES * (BLOCK_M + BLOCK_N) * BLOCK_K,
+// BLOCK_M * (BLOCK_N + 16)) bytes of shared memory.
+#include "epilogue.cuh"
+
+struct QgemmParams {
+  const uint8_t* x;             // [images, height, width, channels], or [m, channels]
+  const int8_t* weight;         // [groups, n, pitch]: taps of `vectors` * 16 channels, zeros at their ends and at the row's
+  const uint8_t* zero_points;   // 16 bytes, 16-byte aligned: the zero point of x
+  int32_t* partial;             // [splits, m, groups * n] where splits > 1
+  Epilogue epilogue;
+  int32_t m;
+  int32_t n;                    // output channels of a group
+  int32_t pitch;                // at least tiles_k * BLOCK_K, a multiple of 16
+  int32_t tiles_k;
+  int32_t splits;
+  int32_t channels;
+  int32_t group_channels;
+  int32_t vectors;              // ceil(group_channels / 16)
+  int32_t height;
+  int32_t width;
+  int32_t out_height;
+  int32_t out_width;
+  int32_t kernel_height;
+  int32_t kernel_width;
+  int32_t stride_h;
+  int32_t stride_w;
+  int32_t padding_h;
+  int32_t padding_w;
+  int32_t dilation_h;
+  int32_t dilation_w;
+};
+
+namespace {
+
+constexpr int kThreads = WARPS_M * WARPS_N * 32;
+constexpr int kVectors = BLOCK_K / 16;           // 16-byte vectors in a row of a tile
+constexpr int kRowsAtOnce = kThreads / kVectors;  // rows that all threads copy together
+constexpr int kRowsX = BLOCK_M / kRowsAtOnce, kRowsWeight = BLOCK_N / kRowsAtOnce;
+constexpr int kWarpM = BLOCK_M / WARPS_M, kWarpN = BLOCK_N / WARPS_N;
+constexpr int kFragmentsM = kWarpM / 16, kFragmentsN = kWarpN / 8;
+constexpr int kSteps = BLOCK_K / 32;
+constexpr int kStageBytes = (BLOCK_M + BLOCK_N) * BLOCK_K;
+constexpr int kRaster = 8;  // tile rows that are worked on together, so that L2 keeps their weights
+
+static_assert(BLOCK_K == 64 || BLOCK_K == 128);
+static_assert(BLOCK_M % kRowsAtOnce == 0 && BLOCK_N % kRowsAtOnce == 0);
+static_assert(kWarpM % 16 == 0 && kWarpN % 16 == 0 && STAGES >= 2);
+
+// Where vector `v` of row `row` lies in a tile: exclusive or spreads eight rows over all banks.
+DEVICE int place(int row, int v) { return row * BLOCK_K + ((v ^ (BLOCK_K == 128 ? row & 7 : row >> 1 & 3)) << 4); }
+
+// One thread's part of the rows of x: always the same vector of a tile row, in kRowsX rows.
+struct Rows {
+  int start[kRowsX];  // image position of tap (0, 0), which may lie outside
+  int top[kRowsX], left[kRowsX];
+  int vector, tap_h, tap_w;
+};
+
+DEVICE void locate(const QgemmParams& p, Rows& rows, int first, int vector) {
+#pragma unroll
+  for (int i = 0; i < kRowsX; ++i) {
+    int m = first + i * kRowsAtOnce;
+    if (m >= p.m) m = p.m - 1;
+    if (CONVOLVE) {
+      const int ow = m % p.out_width, oh = m / p.out_width % p.out_height, image = m / p.out_width / p.out_height;
+      rows.top[i] = oh * p.stride_h - p.padding_h;
+      rows.left[i] = ow * p.stride_w - p.padding_w;
+      rows.start[i] = (image * p.height + rows.top[i]) * p.width + rows.left[i];
+    } else {
+      rows.top[i] = rows.left[i] = 0;
+      rows.start[i] = m;
+    }
+  }
+  const int tap = vector / p.vectors;
+  rows.vector = vector % p.vectors;
+  rows.tap_h = CONVOLVE ? tap / p.kernel_width : tap;
+  rows.tap_w = CONVOLVE ? tap % p.kernel_width : 0;
+}
+
+DEVICE void advance(const QgemmParams& p, Rows& rows) {
+  rows.vector += kVectors;
+  while (rows.vector >= p.vectors) {
+    rows.vector -= p.vectors;
+    if (CONVOLVE && ++rows.tap_w < p.kernel_width) continue;
+    rows.tap_w = 0;
+    ++rows.tap_h;
+  }
+}
+
+DEVICE void copy_x(const QgemmParams& p, const uint8_t* x, const Rows& rows, unsigned char* tile, int row, int vector) {
+  const int tap = CONVOLVE ? rows.tap_h * p.dilation_h * p.width + rows.tap_w * p.dilation_w : 0;
+  const bool is_tap = rows.tap_h < p.kernel_height;
+#pragma unroll
+  for (int i = 0; i < kRowsX; ++i) {
+    const int ih = rows.top[i] + rows.tap_h * p.dilation_h, iw = rows.left[i] + rows.tap_w * p.dilation_w;
+    const bool inside = is_tap && (!CONVOLVE || (static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.height) &&
+                                                 static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.width)));
+    const int channel = rows.vector * 16;
+    const int64_t offset = static_cast<int64_t>(rows.start[i] + tap) * p.channels + channel;
+    unsigned char* dst = tile + place(row + i * kRowsAtOnce, vector);
+    if constexpr (LOAD_BYTES == 1) {
+      Vector16 bytes;
+#pragma unroll
+      for (int word = 0; word < 4; ++word) {
+        bytes.word[word] = 0;
+#pragma unroll
+        for (int b = 0; b < 4; ++b) {
+          const bool valid = inside && channel + word * 4 + b < p.group_channels;
+          bytes.word[word] |= static_cast<uint32_t>(valid ? x[offset + word * 4 + b] : p.zero_points[0]) << 8 * b;
+        }
+      }
+      *reinterpret_cast<Vector16*>(dst) = bytes;
+    } else {
+#pragma unroll
+      for (int b = 0; b < 16; b += LOAD_BYTES) {
+        const bool valid = inside && channel + b < p.group_channels;
+        copy_async<LOAD_BYTES>(dst + b, valid ? x + offset + b : p.zero_points + b);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+KERNEL(qgemm, kThreads, 1, QgemmParams) {
+  SHARED_MEMORY(shared);
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
+  const int group = static_cast<int>(blockIdx.z) / p.splits, split = static_cast<int>(blockIdx.z) % p.splits;
+  const int tiles_m = (p.m + BLOCK_M - 1) / BLOCK_M, tiles_n = (p.n + BLOCK_N - 1) / BLOCK_N;
+  const int band = static_cast<int>(blockIdx.x) / (kRaster * tiles_n), within = static_cast<int>(blockIdx.x) % (kRaster * tiles_n);
+  const int height = tiles_m - band * kRaster < kRaster ? tiles_m - band * kRaster : kRaster;
+  const int m0 = (band * kRaster + within % height) * BLOCK_M, n0 = within / height * BLOCK_N;
+  const int first_k = static_cast<int>(static_cast<int64_t>(p.tiles_k) * split / p.splits);
+  const int last_k = static_cast<int>(static_cast<int64_t>(p.tiles_k) * (split + 1) / p.splits);
+
+  const int row = thread / kVectors, vector = thread % kVectors;
+  Rows rows;
+  locate(p, rows, m0 + row, first_k * kVectors + vector);
+  const int n = n0 + row < p.n ? n0 + row : p.n - 1;
+  const int8_t* weight = p.weight + (static_cast<int64_t>(group) * p.n + n) * p.pitch + first_k * BLOCK_K + vector * 16;
+
+  int next_k = first_k;
+  const auto copy_stage = [&](int stage) {
+    if (next_k < last_k) {
+      unsigned char* tile = shared + stage * kStageBytes;
+      copy_x(p, p.x + group * p.group_channels, rows, tile, row, vector);
+      advance(p, rows);
+#pragma unroll
+      for (int i = 0; i < kRowsWeight; ++i) {
+        const int64_t below = n + i * kRowsAtOnce < p.n ? static_cast<int64_t>(i * kRowsAtOnce) * p.pitch : 0;
+        copy_async<16>(tile + BLOCK_M * BLOCK_K + place(row + i * kRowsAtOnce, vector), weight + below);
+      }
+      weight += BLOCK_K;
+      ++next_k;
+    }
+    commit_copies();
+  };
+
+  const int warp_m = warp / WARPS_N * kWarpM, warp_n = warp % WARPS_N * kWarpN;
+  uint32_t a[2][kFragmentsM][4], b[2][kFragmentsN][2];
+  const auto load_fragments = [&](int buffer, int stage, int step) {
+    const unsigned char* tile = shared + stage * kStageBytes;
+#pragma unroll
+    for (int i = 0; i < kFragmentsM; ++i) {
+      load_matrices(a[buffer][i], tile + place(warp_m + i * 16 + lane % 16, step * 2 + lane / 16));
+    }
+#pragma unroll
+    for (int j = 0; j < kFragmentsN / 2; ++j) {
+      uint32_t pair[4];
+      load_matrices(pair, tile + BLOCK_M * BLOCK_K +
+                              place(warp_n + j * 16 + lane % 8 + lane / 16 * 8, step * 2 + lane / 8 % 2));
+      b[buffer][2 * j][0] = pair[0];
+      b[buffer][2 * j][1] = pair[1];
+      b[buffer][2 * j + 1][0] = pair[2];
+      b[buffer][2 * j + 1][1] = pair[3];
+    }
+  };
+
+  int sums[kFragmentsM][kFragmentsN][4];
+#pragma unroll
+  for (int i = 0; i < kFragmentsM; ++i) {
+#pragma unroll
+    for (int j = 0; j < kFragmentsN; ++j) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) sums[i][j][k] = 0;
+    }
+  }
+
+  for (int stage = 0; stage < STAGES - 1; ++stage) copy_stage(stage);
+  wait_copies<STAGES - 2>();
+  sync_threads();
+  load_fragments(0, 0, 0);
+  int stage = 0, free_stage = STAGES - 1;
+  for (int k = first_k; k < last_k; ++k) {
+    const int next_stage = stage + 1 == STAGES ? 0 : stage + 1;
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      if (step + 1 < kSteps) {
+        load_fragments((step + 1) % 2, stage, step + 1);
+      } else {
+        wait_copies<STAGES - 2>();
+        sync_threads();
+        load_fragments(0, next_stage, 0);
+      }
+      if (step == 0) {
+        copy_stage(free_stage);
+        free_stage = stage;
+      }
+#pragma unroll
+      for (int i = 0; i < kFragmentsM; ++i) {
+#pragma unroll
+        for (int j = 0; j < kFragmentsN; ++j) multiply_u8s8(sums[i][j], a[step % 2][i], b[step % 2][j]);
+      }
+    }
+    stage = next_stage;
+  }
+  wait_copies<0>();
+  sync_threads();
+
+  if (p.splits > 1) {
+    int32_t* partial = p.partial + (static_cast<int64_t>(split) * p.m) * p.epilogue.channels + group * p.n;
+#pragma unroll
+    for (int i = 0; i < kFragmentsM; ++i) {
+#pragma unroll
+      for (int j = 0; j < kFragmentsN; ++j) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+          const int m = m0 + warp_m + i * 16 + lane / 4 + k / 2 * 8, n = n0 + warp_n + j * 8 + lane % 4 * 2 + k % 2;
+          if (m < p.m && n < p.n) partial[static_cast<int64_t>(m) * p.epilogue.channels + n] = sums[i][j][k];
+        }
+      }
+    }
+    return;
+  }
+  store_tile<BLOCK_M, BLOCK_N, kThreads>(p.epilogue, sums, shared, thread, warp_m, warp_n, m0, p.m - m0,
+                                         group * p.n + n0, p.n - n0, [] { sync_threads(); });
+}

@@ -1,0 +1,99 @@
+"""Kernels as text: one self-contained source a variant, and its parameters as a NumPy dtype, read from that source."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+_STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
+_FIELD = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?;", re.MULTILINE)
+_SCALARS = {"int32_t": np.int32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A variant of a kernel: `name` is its function and file, `defines` are its compile-time parameters."""
+
+    name: str
+    defines: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def macros(self) -> list[str]:
+        return [f"-D{name}={value}" for name, value in self.defines]
+
+    @property
+    def source(self) -> str:
+        """The source with all of its headers, for the device."""
+        return _inline(f"{self.name}.cu")
+
+    @property
+    def params(self) -> np.dtype[Any]:
+        """The struct that the kernel takes by value, laid out as the compiler does."""
+        structs: dict[str, np.dtype[Any]] = {}
+        for name, body in _STRUCT.findall(self.source):
+            if name.endswith("Params"):
+                return _aligned(_dtype(body, structs), 64 if "TensorMap" in structs else 1)
+            if name in ("Epilogue", "TensorMap"):
+                structs[name] = _dtype(body, structs)
+        raise LookupError(f"{self.name}.cu declares no parameters")
+
+    def pack(self, **fields: Any) -> np.ndarray[Any, Any]:
+        """The parameters as an array without axes. A missing or unknown field is an error."""
+        return np.array(_values(self.params, fields), self.params)
+
+
+@lru_cache(maxsize=None)
+def read_source(name: str) -> str:
+    return (files(__package__) / "kernels" / name).read_text()
+
+
+@lru_cache(maxsize=None)
+def _inline(name: str) -> str:
+    seen: set[str] = set()
+
+    def expand(text: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            if match[1] in seen:
+                return ""
+            seen.add(match[1])
+            return expand(read_source(match[1]))
+
+        return _INCLUDE.sub(replace, text).replace("#pragma once\n", "")
+
+    return expand(read_source(name))
+
+
+def _dtype(body: str, structs: dict[str, np.dtype[Any]]) -> np.dtype[Any]:
+    fields: list[Any] = []
+    for type_name, pointer, name, count in _FIELD.findall(body):
+        kind: Any = np.uint64 if pointer else structs.get(type_name) or np.dtype(_SCALARS[type_name])
+        fields.append((name, kind, (int(count),)) if count else (name, kind))
+    return np.dtype(fields, align=True)
+
+
+def _aligned(dtype: np.dtype[Any], alignment: int) -> np.dtype[Any]:
+    """The dtype padded at its end to a multiple of `alignment` bytes."""
+    assert dtype.names is not None and dtype.fields is not None
+    return np.dtype(
+        {
+            "names": dtype.names,
+            "formats": [dtype[name] for name in dtype.names],
+            "offsets": [dtype.fields[name][1] for name in dtype.names],
+            "itemsize": -(-dtype.itemsize // alignment) * alignment,
+        }
+    )
+
+
+def _values(dtype: np.dtype[Any], fields: dict[str, Any]) -> tuple[Any, ...]:
+    assert dtype.names is not None
+    if set(fields) != set(dtype.names):
+        raise TypeError(f"parameters differ: {sorted(set(fields) ^ set(dtype.names))}")
+    return tuple(
+        _values(dtype[name], fields[name]) if isinstance(fields[name], dict) else fields[name] for name in dtype.names
+    )

@@ -1,0 +1,88 @@
+"""How the blocks of the integer products work, and which way fits a shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .device import Device
+from .source import Kernel
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a block of the qgemm kernel works; see qgemm.cu."""
+
+    block_m: int
+    block_n: int
+    block_k: int
+    warps_m: int
+    warps_n: int
+    stages: int
+
+    @property
+    def threads(self) -> int:
+        return self.warps_m * self.warps_n * 32
+
+    @property
+    def shared_bytes(self) -> int:
+        pipeline = self.stages * (self.block_m + self.block_n) * self.block_k
+        return max(pipeline, self.block_m * (self.block_n + 16))
+
+    def kernel(self, load_bytes: int, convolve: bool) -> Kernel:
+        fields = {name.upper(): value for name, value in vars(self).items()}
+        return Kernel("qgemm", (*fields.items(), ("LOAD_BYTES", load_bytes), ("CONVOLVE", int(convolve))))
+
+
+TILES = (
+    Tile(128, 256, 64, 2, 4, 4),
+    Tile(128, 128, 64, 2, 4, 4),
+    Tile(64, 64, 64, 2, 2, 4),
+    Tile(16, 64, 128, 1, 4, 4),
+)
+"""Largest first."""
+
+
+def load_bytes(*multiples: int) -> int:
+    """The widest copy that starts and ends where channels do."""
+    return next(width for width in (16, 8, 4, 1) if all(count % width == 0 for count in multiples))
+
+
+@dataclass(frozen=True)
+class HopperTile:
+    """How a block of the qgemm_sm90 kernel works; see qgemm_sm90.cu."""
+
+    stages: int = 4
+
+    block_m = 128
+    block_n = 256
+    block_k = 128
+    threads = 384
+
+    @property
+    def shared_bytes(self) -> int:
+        pipeline = self.stages * (self.block_m + self.block_n) * self.block_k
+        return pipeline + self.block_m * (self.block_n + 16) + 16 * self.stages
+
+    @property
+    def kernel(self) -> Kernel:
+        return Kernel("qgemm_sm90", (("STAGES", self.stages),))
+
+
+def choose_tile(m: int, n: int, groups: int, width: int, convolve: bool, device: Device) -> Tile | HopperTile:
+    """The largest tile that gives every multiprocessor a block and is not mostly outside of the result; a flat one for
+    few rows. Copies of single bytes (`width` 1) take registers that large tiles need."""
+    tiles: list[Tile | HopperTile] = [tile for tile in TILES[:-1] if width > 1 or tile.block_m <= 64]
+    if device.is_hopper and not convolve and groups == 1 and width == 16:
+        tiles.insert(0, HopperTile())
+    fitting = [tile for tile in tiles if tile.shared_bytes <= device.shared_bytes]
+    if m <= TILES[-1].block_m:
+        return TILES[-1]
+    for tile in fitting:
+        blocks = ceil_div(m, tile.block_m) * ceil_div(n, tile.block_n) * groups
+        if blocks >= device.multiprocessors and n > tile.block_n // 2:
+            return tile
+    return fitting[-1]
