@@ -22,7 +22,7 @@ for _rung in (
     ["runtime.ir"],
     ["runtime.program", "runtime.format", "runtime.reference", "runtime.passes"],
     ["runtime.plan"],
-    ["runtime.cpu"],
+    ["runtime.cpu", "runtime.cuda"],
     ["runtime.execution"],
     ["runtime.method"],
     ["runtime.model"],

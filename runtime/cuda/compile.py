@@ -7,7 +7,7 @@ import importlib.util
 import re
 from ctypes.util import find_library
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from ..errors import DeviceError
@@ -88,7 +88,7 @@ class Nvrtc:
             raise DeviceError(f"NVRTC: {self._library.nvrtcGetErrorString(status).decode()}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def nvrtc() -> Nvrtc:
     """The process's NVRTC. Raises DeviceError where it is not installed."""
     return Nvrtc()

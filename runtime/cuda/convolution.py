@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..errors import UnsupportedError
 from ..ops import Array, get
-from ..types import TensorType
+from ..types import Dim, TensorType
 from .device import Buffer, Device, Launch
 from .source import Kernel
 from .tiles import HopperTile, Tile, ceil_div, choose_tile, load_bytes
@@ -32,7 +32,13 @@ class QuantizedConvolution:
     """
 
     def __init__(
-        self, device: Device, weight: Array, scale: Array, bias: Array, attrs: Mapping[str, Any], tile: Tile | HopperTile | None = None
+        self,
+        device: Device,
+        weight: Array,
+        scale: Array,
+        bias: Array,
+        attrs: Mapping[str, Any],
+        tile: Tile | HopperTile | None = None,
     ) -> None:
         self.device = device
         self.is_linear = weight.ndim == 2
@@ -75,20 +81,20 @@ class QuantizedConvolution:
         taps = filters.reshape(self.outputs, -1).T
         return np.ascontiguousarray(np.pad(taps, ((0, 0), (0, -self.outputs % 4))))
 
-    def out_type(self, shape: Sequence[int]) -> TensorType:
-        """The result's type for x of this shape. Raises ShapeError."""
+    def out_type(self, shape: Sequence[int]) -> tuple[list[int], np.dtype[Any]]:
+        """The result's shape and dtype for x of this shape. Raises ShapeError."""
         op = get("qlinear" if self.is_linear else "qconv2d")
         vector = TensorType(np.dtype(np.float32), (self.outputs,))
         x = TensorType(np.dtype(np.uint8), tuple(shape))
         (out,) = op.infer_types([x, TensorType(np.dtype(np.int8), self.weight.shape), vector, vector], self.attrs)
-        return out
+        return [int(size) for size in out.shape if not isinstance(size, Dim)], out.dtype
 
     def launches(self, x: Buffer, shape: Sequence[int], out: Buffer, residual: Buffer | None = None) -> list[Launch]:
         """The calls that compute `out` from `x` of `shape`, in order; none where `out` is empty.
 
         They refer to this object's constants: keep it alive until they have run.
         """
-        out_shape = [int(size) for size in self.out_type(shape).shape]
+        out_shape, _ = self.out_type(shape)
         if 0 in out_shape:
             return []
         if max(int(np.prod(size[:-1])) for size in (shape, out_shape)) > _MAX_POSITIONS:
@@ -101,31 +107,33 @@ class QuantizedConvolution:
 
     def run(self, x: Array, residual: Array | None = None) -> npt.NDArray[Any]:
         """The result for arrays of the host."""
-        type = self.out_type(x.shape)
-        shape = [int(size) for size in type.shape]
-        out = self.device.allocate(int(np.prod(shape)) * type.dtype.itemsize)
+        shape, dtype = self.out_type(x.shape)
+        out = self.device.allocate(int(np.prod(shape)) * dtype.itemsize)
         source = self.device.upload(x)
         added = None if residual is None else self.device.upload(residual)
         for launch in self.launches(source, x.shape, out, added):
             self.device.launch(launch)
-        return self.device.download(out, shape, type.dtype)
+        return self.device.download(out, shape, dtype)
 
     def _sizes(self, shape: Sequence[int], out_shape: Sequence[int]) -> dict[str, int]:
         if self.is_linear:
             shape, out_shape = (1, 1, 1, shape[-1]), (1, 1, 1, self.outputs)
-        pads = self.attrs.get("padding", (0, 0, 0, 0))
-        values = {
-            "": (shape[1], shape[2]),
-            "out_": (out_shape[1], out_shape[2]),
-            "kernel_": (self.kernel_height, self.kernel_width),
+        stride, dilation = self.attrs.get("stride", (1, 1)), self.attrs.get("dilation", (1, 1))
+        padding = self.attrs.get("padding", (0, 0, 0, 0))
+        return {
+            "height": shape[1],
+            "width": shape[2],
+            "out_height": out_shape[1],
+            "out_width": out_shape[2],
+            "kernel_height": self.kernel_height,
+            "kernel_width": self.kernel_width,
+            "stride_h": stride[0],
+            "stride_w": stride[1],
+            "padding_h": padding[0],
+            "padding_w": padding[1],
+            "dilation_h": dilation[0],
+            "dilation_w": dilation[1],
         }
-        sizes = {f"{prefix}{axis}": n for prefix, pair in values.items() for axis, n in zip(("height", "width"), pair)}
-        pairs = {
-            "stride": self.attrs.get("stride", (1, 1)),
-            "padding": pads[:2],
-            "dilation": self.attrs.get("dilation", (1, 1)),
-        }
-        return sizes | {f"{name}_{axis}": int(n) for name, pair in pairs.items() for axis, n in zip("hw", pair)}
 
     def _epilogue(self, out: Buffer, residual: Buffer | None) -> dict[str, Any]:
         is_float = self.attrs["out_dtype"] == "float32"
@@ -173,14 +181,15 @@ class QuantizedConvolution:
         vectors = ceil_div(self.group_channels, 16)
         tiles_k = ceil_div(vectors * 16 * self.kernel_height * self.kernel_width, tile.block_k)
         tiles = ceil_div(m, tile.block_m) * ceil_div(self.group_outputs, tile.block_n)
-        splits = max(1, min(tiles_k // _MIN_SPLIT_TILES, self.device.multiprocessors // (tiles * self.groups)))
-        self.partial = self.device.allocate(splits * m * self.outputs * 4) if splits > 1 else None
+        spare = self.device.multiprocessors // (tiles * self.groups) if tile.may_split else 1
+        splits = max(1, min(tiles_k // _MIN_SPLIT_TILES, spare))
+        partial = self.device.allocate(splits * m * self.outputs * 4) if splits > 1 else None
         kernel = tile.kernel(width, convolve)
         params = kernel.pack(
             x=x.address,
             weight=self.constants["weight"].address,
             zero_points=self.constants["zero_points"].address,
-            partial=self.partial.address if self.partial else 0,
+            partial=partial.address if partial else 0,
             epilogue=epilogue,
             m=m,
             n=self.group_outputs,
@@ -192,15 +201,13 @@ class QuantizedConvolution:
             vectors=vectors,
             **sizes,
         )
-        launches = [Launch(kernel, (tiles, 1, self.groups * splits), tile.threads, tile.shared_bytes, params)]
-        if self.partial:
+        launches = [Launch(kernel, (tiles, 1, self.groups * splits), tile.threads, tile.shared_bytes, params, partial)]
+        if partial:
             finish = Kernel("qgemm_finish")
             elements = m * self.outputs
             blocks = min(ceil_div(elements, _FINISH_THREADS), 16 * self.device.multiprocessors)
-            finish_params = finish.pack(
-                partial=self.partial.address, epilogue=epilogue, elements=elements, splits=splits
-            )
-            launches.append(Launch(finish, (blocks, 1, 1), _FINISH_THREADS, 0, finish_params))
+            finish_params = finish.pack(partial=partial.address, epilogue=epilogue, elements=elements, splits=splits)
+            launches.append(Launch(finish, (blocks, 1, 1), _FINISH_THREADS, 0, finish_params, partial))
         return launches
 
     def _hopper(self, tile: HopperTile, x: Buffer, epilogue: dict[str, Any], m: int) -> Launch:

@@ -35,8 +35,8 @@ class Device(Protocol):
 
     def upload(self, array: npt.NDArray[Any]) -> Buffer: ...
     def allocate(self, size: int) -> Buffer: ...
-    def download(self, buffer: Buffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]: ...
-    def tensor_map(self, buffer: Buffer, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
+    def download(self, buffer: Any, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]: ...
+    def tensor_map(self, buffer: Any, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
         """TensorMap (hopper.cuh) of a matrix of bytes whose rows lie `pitch` bytes apart, in tiles of 128 columns."""
         ...
 
@@ -45,10 +45,11 @@ class Device(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel call; `params` is the kernel's parameter struct, an array without axes."""
+    """One kernel call. `params`: the kernel's parameter struct, an array without axes. `scratch`: memory for it."""
 
     kernel: Kernel
     grid: tuple[int, int, int]
     threads: int
     shared_bytes: int
     params: np.ndarray[Any, Any]
+    scratch: Buffer | None = None

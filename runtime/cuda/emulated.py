@@ -7,9 +7,10 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from .device import Launch
 from .source import Kernel, read_source
 
 _ALIGNMENT = 256
+_POISON = 0xCD
 _HEADERS = ("emulator.h", "emulated.h", "hopper_emulated.h")
-_FLAGS = ("-std=c++20", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-DRUSHLIGHT_EMULATED")
+_FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-DRUSHLIGHT_EMULATED")
 
 
 def compiler() -> str:
@@ -41,9 +43,10 @@ def build(kernel: Kernel, flags: Sequence[str] = ()) -> Path:
 
     def make() -> bytes:
         with as_file(files(__package__) / "kernels") as folder, tempfile.TemporaryDirectory() as scratch:
-            out = Path(scratch, "kernel.so")
+            source, out = Path(scratch, f"{kernel.name}.cc"), Path(scratch, "kernel.so")
+            source.write_text(kernel.source)
             done = subprocess.run(
-                [*command, "-x", "c++", str(folder / f"{kernel.name}.cu"), "-o", str(out)],
+                [*command, "-I", str(folder), str(source), "-o", str(out)],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -52,34 +55,39 @@ def build(kernel: Kernel, flags: Sequence[str] = ()) -> Path:
                 raise DeviceError(f"{kernel.name} does not compile for the emulated device: {done.stderr.strip()}")
             return out.read_bytes()
 
-    return cached(["emulated", _version(), *command, kernel.source, *map(read_source, _HEADERS)], ".so", make)
+    try:
+        headers = [read_source(name) for name in _HEADERS]
+    except FileNotFoundError as error:
+        raise DeviceError("the emulated device is for development: wheels lack its headers") from error
+    return cached(["emulated", _version(), *command, kernel.source, *headers], ".so", make)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _version() -> str:
     return subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
 
 
 class HostBuffer:
-    """Host memory that ends right at `size`, so that checkers see what reads past it."""
+    """Host memory of its own allocation, so that AddressSanitizer sees what reads past `size`."""
 
     def __init__(self, size: int) -> None:
+        libc, pointer = ctypes.CDLL(None), ctypes.c_void_p()
+        if libc.posix_memalign(ctypes.byref(pointer), ctypes.c_size_t(_ALIGNMENT), ctypes.c_size_t(max(size, 1))):
+            raise MemoryError(f"{size} bytes for the emulated device")
+        weakref.finalize(self, libc.free, pointer)
         self.size = size
-        self._storage = np.full(size + _ALIGNMENT, 0xCD, np.uint8)
-        skip = -self._storage.ctypes.data % _ALIGNMENT
-        self.bytes = self._storage[skip : skip + size]
-
-    @property
-    def address(self) -> int:
-        return int(self.bytes.ctypes.data)
+        self.address = pointer.value or 0
+        self.bytes = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(self.address))
+        self.bytes.fill(_POISON)
 
 
 @dataclass(frozen=True)
 class EmulatedDevice:
-    """`seed` orders the warps (0: in order), `eager` moves asynchronous work to its earliest moment, else its latest."""
+    """`seed` orders the warps (0: in order). `eager` says which asynchronous work happens at its earliest moment, the
+    rest at its latest: 1 copies, 2 products of warp groups, 3 both."""
 
     seed: int = 0
-    eager: bool = False
+    eager: int = 0
     flags: tuple[str, ...] = ()
     multiprocessors: int = 4
     shared_bytes: int = 227 << 10
@@ -94,7 +102,7 @@ class EmulatedDevice:
         return HostBuffer(size)
 
     def download(self, buffer: HostBuffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        return buffer.bytes.view(dtype).reshape(shape).copy()
+        return np.array(buffer.bytes.view(dtype).reshape(shape))
 
     def tensor_map(
         self, buffer: HostBuffer, columns: int, rows: int, pitch: int, tile_rows: int
@@ -111,7 +119,7 @@ class EmulatedDevice:
             ctypes.c_uint(launch.threads),
             ctypes.c_size_t(launch.shared_bytes),
             ctypes.c_uint(self.seed),
-            ctypes.c_int(self.eager),
+            ctypes.c_uint(self.eager),
             launch.params.ctypes.data_as(ctypes.c_void_p),
             message,
             ctypes.c_size_t(len(message)),

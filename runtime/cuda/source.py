@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -48,12 +48,12 @@ class Kernel:
         return np.array(_values(self.params, fields), self.params)
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_source(name: str) -> str:
     return (files(__package__) / "kernels" / name).read_text()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _inline(name: str) -> str:
     seen: set[str] = set()
 
@@ -79,7 +79,8 @@ def _dtype(body: str, structs: dict[str, np.dtype[Any]]) -> np.dtype[Any]:
 
 def _aligned(dtype: np.dtype[Any], alignment: int) -> np.dtype[Any]:
     """The dtype padded at its end to a multiple of `alignment` bytes."""
-    assert dtype.names is not None and dtype.fields is not None
+    assert dtype.names is not None
+    assert dtype.fields is not None
     return np.dtype(
         {
             "names": dtype.names,

@@ -32,6 +32,11 @@ class Tile:
         pipeline = self.stages * (self.block_m + self.block_n) * self.block_k
         return max(pipeline, self.block_m * (self.block_n + 16))
 
+    @property
+    def may_split(self) -> bool:
+        """Whether blocks may share the depth of one tile of the result."""
+        return self.block_m <= 64
+
     def kernel(self, load_bytes: int, convolve: bool) -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
         return Kernel("qgemm", (*fields.items(), ("LOAD_BYTES", load_bytes), ("CONVOLVE", int(convolve))))

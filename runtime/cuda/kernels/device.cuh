@@ -25,7 +25,9 @@ DEVICE uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__c
 DEVICE void sync_threads() { __syncthreads(); }
 
 // Barrier 1 to 15 among `threads` threads of whole warps.
-DEVICE void sync_named(int barrier, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
+DEVICE void sync_named(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
 
 // Copies 4, 8 or 16 bytes, all aligned to their number, from global to shared memory.
 template <int Bytes>
@@ -33,7 +35,8 @@ DEVICE void copy_async(void* dst, const void* src) {
   if constexpr (Bytes == 16) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(dst)), "l"(src) : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(dst)), "l"(src), "n"(Bytes) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(dst)), "l"(src), "n"(Bytes)
+                 : "memory");
   }
 }
 
@@ -53,7 +56,8 @@ DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
-// d[16x8] += a[16x32] b[8x32]^T. With g = lane / 4 and t = lane % 4, d holds (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+// d[16x8] += a[16x32] b[8x32]^T. With g = lane / 4 and t = lane % 4, d holds (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8,
+// 2t + 1).
 DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
@@ -64,5 +68,15 @@ DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c)
 DEVICE int round_to_int(float x) { return __float2int_rn(x); }
 DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
 DEVICE float minimum(float a, float b) { return fminf(a, b); }
+
+// Keeps the compiler from moving loads of later code here, where their values would only take registers.
+DEVICE void hold_loads() { asm volatile("" ::: "memory"); }
+
+// Makes the compiler take `value` for a new one, so that what follows from it is not computed ahead and kept in
+// registers.
+DEVICE int renew(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 
 #endif

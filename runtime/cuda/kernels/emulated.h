@@ -11,15 +11,15 @@
 #define gridDim (emulator::active->grid)
 
 // Beside the kernel, what a test calls: `emulate_<name>(grid, threads, shared bytes, seed, eager, params, message)`.
-#define KERNEL(name, threads, blocks, Params)                                                                           \
-  inline void name(const Params& p);                                                                            \
-  extern "C" int emulate_##name(const unsigned* grid, unsigned dim, size_t shared, unsigned seed, int eager,    \
-                                const void* params, char* message, size_t size) {                               \
-    const std::string error = emulator::launch({grid[0], grid[1], grid[2]}, {dim, 1, 1}, shared, seed, eager,   \
-                                               [&] { name(*static_cast<const Params*>(params)); });             \
-    snprintf(message, size, "%s", error.c_str());                                                               \
-    return !error.empty();                                                                                      \
-  }                                                                                                             \
+#define KERNEL(name, threads, blocks, Params)                                                                     \
+  inline void name(const Params& p);                                                                              \
+  extern "C" int emulate_##name(const unsigned* grid, unsigned dim, size_t shared, unsigned seed, unsigned eager, \
+                                const void* params, char* message, size_t size) {                                 \
+    const std::string error = emulator::launch({grid[0], grid[1], grid[2]}, {dim, 1, 1}, shared, seed, eager,     \
+                                               [&] { name(*static_cast<const Params*>(params)); });               \
+    snprintf(message, size, "%s", error.c_str());                                                                 \
+    return !error.empty();                                                                                        \
+  }                                                                                                               \
   inline void name(const Params& p)
 
 DEVICE void sync_threads() { emulator::arrive_and_wait(emulator::active->barriers[0], emulator::active->live); }
@@ -39,7 +39,7 @@ DEVICE void copy_async(void* dst, const void* src) {
   emulator::check_shared(dst, Bytes, Bytes);
   emulator::require(reinterpret_cast<uintptr_t>(src) % Bytes == 0, "misaligned source of cp.async");
   const emulator::Copy copy{dst, src, Bytes, Bytes};
-  if (emulator::active->eager) {
+  if (emulator::active->eager & emulator::kCopies) {
     perform(copy);
   } else {
     emulator::self().uncommitted.push_back(copy);
@@ -107,3 +107,5 @@ DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 DEVICE int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
 DEVICE float maximum(float a, float b) { return std::fmax(a, b); }
 DEVICE float minimum(float a, float b) { return std::fmin(a, b); }
+DEVICE void hold_loads() {}
+DEVICE int renew(int value) { return value; }

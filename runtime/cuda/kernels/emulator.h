@@ -1,8 +1,8 @@
-// A grid of CUDA threads on a CPU, for tests: one fiber a thread, blocks one after another. Threads of a block run in warp
-// order, rotated by `seed`; a fiber gives way only at barriers and collective instructions, so every schedule is
-// reproducible. Asynchronous work (cp.async, TMA, wgmma) happens at issue where `eager`, else as late as the program allows:
-// the first shows buffers that are overwritten too early, the second waits that are missing. Memory order, bank conflicts and
-// time are not modelled. x86-64 and System V only.
+// A grid of CUDA threads on a CPU, for tests: one fiber a thread, blocks one after another. Threads of a block run in
+// warp order, rotated by `seed`; a fiber gives way only at barriers and collective instructions, so every schedule is
+// reproducible. Asynchronous work of a kind in `eager` happens at issue, else as late as the program allows:
+// the first shows buffers that are overwritten too early, the second waits that are missing. Memory order, bank
+// conflicts and time are not modelled. x86-64 and System V only.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -23,6 +23,7 @@ constexpr int kWarp = 32;
 constexpr size_t kStackBytes = 96 << 10;
 constexpr int kNamedBarriers = 16;
 constexpr unsigned char kPoison = 0xCD;
+constexpr unsigned kCopies = 1, kProducts = 2;  // kinds of asynchronous work: cp.async and TMA; wgmma
 
 struct Copy {
   void* dst;
@@ -36,8 +37,8 @@ struct Fiber {
   Index thread;
   int linear = 0;
   bool done = false;
-  std::function<bool()> ready;        // empty: may run
-  std::vector<Copy> uncommitted;      // cp.async since the last commit
+  std::function<bool()> ready;    // empty: may run
+  std::vector<Copy> uncommitted;  // cp.async since the last commit
   std::deque<std::vector<Copy>> committed;
   std::vector<std::function<void()>> products;  // wgmma since the last commit
   std::deque<std::vector<std::function<void()>>> product_groups;
@@ -63,7 +64,8 @@ struct Block {
   Rendezvous barriers[kNamedBarriers];
   std::vector<Rendezvous> warps;
   std::deque<std::function<void()>> transfers;  // TMA that is under way
-  bool eager = false;
+  unsigned eager = 0;
+  bool shuffled = false;  // the seed is not zero
   std::string error;
 };
 
@@ -96,6 +98,11 @@ inline Fiber& self() { return active->fibers[active->current]; }
 
 inline void give_way() { rushlight_switch_fiber(&self().sp, active->scheduler); }
 
+// Lets other threads run after a signal to them, in some schedules.
+inline void follow_signal() {
+  if (active->shuffled) give_way();
+}
+
 inline void wait_until(std::function<bool()> ready) {
   if (ready()) return;
   self().ready = std::move(ready);
@@ -106,8 +113,8 @@ inline void wait_until(std::function<bool()> ready) {
 [[noreturn]] inline void fail(const std::string& message) {
   Fiber& fiber = self();
   if (active->error.empty()) {
-    active->error = message + " (thread " + std::to_string(fiber.linear) + " of block " +
-                    std::to_string(active->block.x) + ")";
+    active->error =
+        message + " (thread " + std::to_string(fiber.linear) + " of block " + std::to_string(active->block.x) + ")";
   }
   for (;;) give_way();
 }
@@ -204,18 +211,19 @@ inline void run_block(Block& block, unsigned& state) {
 }
 
 // Runs `body` for every thread of the grid; the message of the first fault, empty where there was none.
-inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned seed, bool eager,
+inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned seed, unsigned eager,
                           std::function<void()> body) {
   Block block;
   block.fibers.resize(dim.x * dim.y * dim.z);
   block.dim = dim;
   block.grid = grid;
   block.storage = std::make_unique<unsigned char[]>(shared_bytes + 1024);
-  block.shared = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(block.storage.get()) + 1023) &
-                                                  ~uintptr_t{1023});
+  block.shared =
+      reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(block.storage.get()) + 1023) & ~uintptr_t{1023});
   block.shared_bytes = shared_bytes;
   block.body = std::move(body);
   block.eager = eager;
+  block.shuffled = seed != 0;
   active = &block;
   unsigned state = seed;
   for (unsigned z = 0; z < grid.z && block.error.empty(); ++z) {

@@ -1,6 +1,6 @@
-// From exact sums to results, as qlinear and qconv2d define it: v = fma(float(sum + offset[c]), scale[c], bias[c]), then
-// v = fma(float(residual), residual_scale, v), then v clamped to [low, high] and, for uint8, rounded half to even. NaN becomes
-// `low`. Channels are the fastest axis of residual and out.
+// From exact sums to results, as qlinear and qconv2d define it: v = fma(float(sum + offset[c]), scale[c], bias[c]),
+// then v = fma(float(residual), residual_scale, v), then v clamped to [low, high] and, for uint8, rounded half to even.
+// NaN becomes `low`. Channels are the fastest axis of residual and out.
 #pragma once
 #include "device.cuh"
 
@@ -53,7 +53,8 @@ DEVICE void store_element(const Epilogue& e, int64_t index, int channel, int sum
   }
 }
 
-// Calls move(staged, index, is_vector) for the elements of a tile, 16 together where `global`, the tile's first, allows it.
+// Calls move(staged, index, is_vector) for the elements of a tile, 16 together where `global`, the tile's first, allows
+// it.
 template <int Rows, int Columns, int Threads, class Move>
 DEVICE void move_rows(unsigned char* staging, int thread, int rows, int columns, int pitch, Move move,
                       const uint8_t* global) {
@@ -71,8 +72,26 @@ DEVICE void move_rows(unsigned char* staging, int thread, int rows, int columns,
   }
 }
 
-// A tile of accumulators in the layout of multiply_u8s8, spread over the threads of a group: fragment (i, j) of a thread
-// covers rows row + 16 i + g (and + 8) and columns column + 8 j + 2 t (and + 1) of a tile of `Rows` x `Columns`.
+// Calls visit(row, column, v, v of the next column) for the scaled sums of a thread; see store_tile.
+template <int FragmentsM, int FragmentsN, class Visit>
+DEVICE void for_each_pair(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][4], int row, int column,
+                          int first_channel, int columns, Visit visit) {
+#pragma unroll
+  for (int j = 0; j < FragmentsN; ++j) {
+    const int c = column + j * 8;
+    const Channel left = load_channel(e, first_channel + (c < columns ? c : 0));
+    const Channel right = load_channel(e, first_channel + (c + 1 < columns ? c + 1 : 0));
+#pragma unroll
+    for (int i = 0; i < FragmentsM; ++i) {
+      visit(row + i * 16, c, scale_sum(sums[i][j][0], left), scale_sum(sums[i][j][1], right));
+      visit(row + i * 16 + 8, c, scale_sum(sums[i][j][2], left), scale_sum(sums[i][j][3], right));
+    }
+    if (j % 4 == 3) hold_loads();
+  }
+}
+
+// A tile of accumulators in the layout of multiply_u8s8, spread over the threads of a group: fragment (i, j) of a
+// thread covers rows row + 16 i + g (and + 8) and columns column + 8 j + 2 t (and + 1) of a tile of `Rows` x `Columns`.
 // Shared memory brings residuals and results into rows that leave 16 bytes at a time.
 template <int Rows, int Columns, int Threads, int FragmentsM, int FragmentsN, class Sync>
 DEVICE void store_tile(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][4], unsigned char* staging, int thread,
@@ -81,49 +100,48 @@ DEVICE void store_tile(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][4]
   const int64_t first = first_row * e.channels + first_channel;
   const int g = thread % 32 / 4, t = thread % 4;
   if (e.residual != nullptr) {
-    move_rows<Rows, Columns, Threads>(staging, thread, rows, columns, e.channels, [&](unsigned char* staged, int64_t i, bool is_vector) {
-      const uint8_t* residual = e.residual + first + i;
-      if (is_vector) {
-        *reinterpret_cast<Vector16*>(staged) = *reinterpret_cast<const Vector16*>(residual);
-      } else {
-        *staged = *residual;
-      }
-    }, e.residual + first);
+    move_rows<Rows, Columns, Threads>(
+        staging, thread, rows, columns, e.channels,
+        [&](unsigned char* staged, int64_t i, bool is_vector) {
+          const uint8_t* residual = e.residual + first + i;
+          if (is_vector) {
+            *reinterpret_cast<Vector16*>(staged) = *reinterpret_cast<const Vector16*>(residual);
+          } else {
+            *staged = *residual;
+          }
+        },
+        e.residual + first);
     sync();
   }
-#pragma unroll
-  for (int j = 0; j < FragmentsN; ++j) {
-    const int c = column + j * 8 + t * 2;
-    Channel channel[2];
-#pragma unroll
-    for (int b = 0; b < 2; ++b) channel[b] = load_channel(e, first_channel + (c + b < columns ? c + b : 0));
-#pragma unroll
-    for (int i = 0; i < FragmentsM; ++i) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int r = row + i * 16 + half * 8 + g;
-        uint8_t* staged = staging + r * kPitch + c;
-#pragma unroll
-        for (int b = 0; b < 2; ++b) {
-          float v = scale_sum(sums[i][j][half * 2 + b], channel[b]);
-          if (e.residual != nullptr) v = add_residual(e, staged[b], v);
-          if (!e.is_float) {
-            staged[b] = to_byte(e, v);
-          } else if (r < rows && c + b < columns) {
-            static_cast<float*>(e.out)[first + static_cast<int64_t>(r) * e.channels + c + b] = clamp(e, v);
-          }
-        }
-      }
-    }
+  if (e.is_float) {
+    for_each_pair(e, sums, row + g, column + t * 2, first_channel, columns, [&](int r, int c, float v0, float v1) {
+      const uint32_t added = *reinterpret_cast<const uint16_t*>(staging + r * kPitch + c);
+      float* out = static_cast<float*>(e.out) + first + static_cast<int64_t>(r) * e.channels + c;
+      if (e.residual != nullptr) v0 = add_residual(e, static_cast<uint8_t>(added), v0);
+      if (e.residual != nullptr) v1 = add_residual(e, static_cast<uint8_t>(added >> 8), v1);
+      if (r < rows && c < columns) out[0] = clamp(e, v0);
+      if (r < rows && c + 1 < columns) out[1] = clamp(e, v1);
+    });
+    sync();
+    return;
   }
+  for_each_pair(e, sums, row + g, column + t * 2, first_channel, columns, [&](int r, int c, float v0, float v1) {
+    auto* staged = reinterpret_cast<uint16_t*>(staging + r * kPitch + c);
+    const uint32_t added = *staged;
+    if (e.residual != nullptr) v0 = add_residual(e, static_cast<uint8_t>(added), v0);
+    if (e.residual != nullptr) v1 = add_residual(e, static_cast<uint8_t>(added >> 8), v1);
+    *staged = static_cast<uint16_t>(to_byte(e, v0) | to_byte(e, v1) << 8);
+  });
   sync();
-  if (e.is_float) return;
   uint8_t* out = static_cast<uint8_t*>(e.out) + first;
-  move_rows<Rows, Columns, Threads>(staging, thread, rows, columns, e.channels, [&](const unsigned char* staged, int64_t i, bool is_vector) {
-    if (is_vector) {
-      *reinterpret_cast<Vector16*>(out + i) = *reinterpret_cast<const Vector16*>(staged);
-    } else {
-      out[i] = *staged;
-    }
-  }, out);
+  move_rows<Rows, Columns, Threads>(
+      staging, thread, rows, columns, e.channels,
+      [&](const unsigned char* staged, int64_t i, bool is_vector) {
+        if (is_vector) {
+          *reinterpret_cast<Vector16*>(out + i) = *reinterpret_cast<const Vector16*>(staged);
+        } else {
+          out[i] = *staged;
+        }
+      },
+      out);
 }

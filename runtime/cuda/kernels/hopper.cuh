@@ -1,10 +1,10 @@
-// What kernels use of Hopper (sm_90a): tensor memory access, barriers on which it reports, asynchronous products of a warp
-// group. Twins in hopper_emulated.h.
+// What kernels use of Hopper (sm_90a): tensor memory access, barriers on which it reports, asynchronous products of a
+// warp group. Twins in hopper_emulated.h.
 #pragma once
 #include "device.cuh"
 
-// A matrix of bytes in global memory for load_tile, made by the host (cuTensorMapEncodeTiled): tiles come 128 bytes wide, with
-// the 128-byte swizzle, zeros outside of the matrix.
+// A matrix of bytes in global memory for load_tile, made by the host (cuTensorMapEncodeTiled): tiles come 128 bytes
+// wide, with the 128-byte swizzle, zeros outside of the matrix.
 struct alignas(64) TensorMap {
   uint64_t opaque[16];
 };
@@ -19,14 +19,17 @@ DEVICE void init_barrier(uint64_t* barrier, int count) {
 }
 
 // Makes initialized barriers visible to tensor memory access; a block barrier must follow.
-DEVICE void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory"); }
+DEVICE void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+}
 
 DEVICE void arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
 DEVICE void arrive_expecting(uint64_t* barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
 }
 
 // Waits for the end of the phase of this parity; a fresh barrier counts as having ended a phase of parity 1.
@@ -76,7 +79,8 @@ DEVICE void settle_products(int (&d)[Fragments][4]) {
   }
 }
 
-// Rows of 128 bytes with the 128-byte swizzle, atoms of eight rows one after another; see "matrix descriptor" of the PTX ISA.
+// Rows of 128 bytes with the 128-byte swizzle, atoms of eight rows one after another; see "matrix descriptor" of the
+// PTX ISA.
 DEVICE uint64_t describe_tile(const void* tile) {
   constexpr uint64_t kAtomBytes = 1024, kSwizzle128 = 1;
   return (shared_address(tile) & 0x3FFFF) >> 4 | uint64_t{1} << 16 | kAtomBytes >> 4 << 32 | kSwizzle128 << 62;
@@ -85,8 +89,8 @@ DEVICE uint64_t describe_tile(const void* tile) {
 #define RUSHLIGHT_D4(i) "+r"(d[i][0]), "+r"(d[i][1]), "+r"(d[i][2]), "+r"(d[i][3])
 #define RUSHLIGHT_D16(i) RUSHLIGHT_D4(i), RUSHLIGHT_D4(i + 1), RUSHLIGHT_D4(i + 2), RUSHLIGHT_D4(i + 3)
 
-// d[64x256] = a[64x32] b[256x32]^T, added to d where `accumulate`; a is u8, b is s8, each from byte 32 * step of its tile's rows.
-// Warp w of the group holds rows 16 w to 16 w + 15, each fragment laid out as by multiply_u8s8.
+// d[64x256] = a[64x32] b[256x32]^T, added to d where `accumulate`; a is u8, b is s8, each from byte 32 * step of its
+// tile's rows. Warp w of the group holds rows 16 w to 16 w + 15, each fragment laid out as by multiply_u8s8.
 DEVICE void multiply_tiles(int (&d)[32][4], uint64_t a, uint64_t b, int step, bool accumulate) {
   asm volatile(
       "{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %130, 0;\n"

@@ -50,6 +50,7 @@ DEVICE void arrive_expecting(uint64_t* barrier, int bytes) {
   --state.pending;
   state.bytes += bytes;
   emulator::settle(state);
+  emulator::follow_signal();
 }
 
 DEVICE void arrive(uint64_t* barrier) { arrive_expecting(barrier, 0); }
@@ -68,7 +69,7 @@ DEVICE void load_tile(void* dst, const TensorMap* map, int column, int row, uint
     state->bytes -= bytes;
     emulator::settle(*state);
   };
-  if (emulator::active->eager) {
+  if (emulator::active->eager & emulator::kCopies) {
     transfer();
   } else {
     emulator::active->transfers.push_back(transfer);
@@ -120,15 +121,17 @@ DEVICE void multiply_tiles(int (&d)[32][4], uint64_t a, uint64_t b, int step, bo
         const int row = thread / 32 * 16 + lane / 4 + i / 2 * 8, column = j * 8 + lane % 4 * 2 + i % 2;
         int sum = accumulate ? d[j][i] : 0;
         for (int vector = 0; vector < 32; vector += 16) {
-          const unsigned char* left = shared + a + emulator::swizzle(static_cast<size_t>(row) * 128 + step * 32 + vector);
-          const unsigned char* right = shared + b + emulator::swizzle(static_cast<size_t>(column) * 128 + step * 32 + vector);
+          const unsigned char* left =
+              shared + a + emulator::swizzle(static_cast<size_t>(row) * 128 + step * 32 + vector);
+          const unsigned char* right =
+              shared + b + emulator::swizzle(static_cast<size_t>(column) * 128 + step * 32 + vector);
           for (int k = 0; k < 16; ++k) sum += left[k] * static_cast<int8_t>(right[k]);
         }
         d[j][i] = sum;
       }
     }
   };
-  if (emulator::active->eager) {
+  if (emulator::active->eager & emulator::kProducts) {
     product();
   } else {
     emulator::self().products.push_back(product);

@@ -1,9 +1,10 @@
 // Integer depthwise convolution, NHWC, one filter a channel:
 //
-//   sum[n, oh, ow, c] = sum over taps (kh, kw) inside of the image of (x[n, ih, iw, c] - zero_point) * weight[kh, kw, c],
+//   sum[n, oh, ow, c] = sum over taps (kh, kw) inside of the image of (x[n, ih, iw, c] - zero_point) * weight[kh, kw,
+//   c],
 //
-// then the epilogue (its offset is zero: taps outside of the image add nothing). Each thread makes COLUMNS neighbours of one
-// row in four channels. Grid: (ceil(work / 128)), 128 threads.
+// then the epilogue (its offset is zero: taps outside of the image add nothing). Each thread makes COLUMNS neighbours
+// of one row in four channels. Grid: (ceil(work / 128)), 128 threads.
 #include "epilogue.cuh"
 
 struct DepthwiseParams {

@@ -14,19 +14,19 @@
 #include "epilogue.cuh"
 
 struct QgemmParams {
-  const uint8_t* x;             // [images, height, width, channels], or [m, channels]
-  const int8_t* weight;         // [groups, n, pitch]: taps of `vectors` * 16 channels, zeros at their ends and at the row's
-  const uint8_t* zero_points;   // 16 bytes, 16-byte aligned: the zero point of x
-  int32_t* partial;             // [splits, m, groups * n] where splits > 1
+  const uint8_t* x;      // [images, height, width, channels], or [m, channels]
+  const int8_t* weight;  // [groups, n, pitch]: taps of `vectors` * 16 channels, zeros at their ends and at the row's
+  const uint8_t* zero_points;  // 16 bytes, 16-byte aligned: the zero point of x
+  int32_t* partial;            // [splits, m, groups * n] where splits > 1, which takes BLOCK_M of at most 64
   Epilogue epilogue;
   int32_t m;
-  int32_t n;                    // output channels of a group
-  int32_t pitch;                // at least tiles_k * BLOCK_K, a multiple of 16
+  int32_t n;      // output channels of a group
+  int32_t pitch;  // at least tiles_k * BLOCK_K, a multiple of 16
   int32_t tiles_k;
   int32_t splits;
   int32_t channels;
   int32_t group_channels;
-  int32_t vectors;              // ceil(group_channels / 16)
+  int32_t vectors;  // ceil(group_channels / 16)
   int32_t height;
   int32_t width;
   int32_t out_height;
@@ -44,14 +44,15 @@ struct QgemmParams {
 namespace {
 
 constexpr int kThreads = WARPS_M * WARPS_N * 32;
-constexpr int kVectors = BLOCK_K / 16;           // 16-byte vectors in a row of a tile
+constexpr int kVectors = BLOCK_K / 16;            // 16-byte vectors in a row of a tile
 constexpr int kRowsAtOnce = kThreads / kVectors;  // rows that all threads copy together
 constexpr int kRowsX = BLOCK_M / kRowsAtOnce, kRowsWeight = BLOCK_N / kRowsAtOnce;
 constexpr int kWarpM = BLOCK_M / WARPS_M, kWarpN = BLOCK_N / WARPS_N;
 constexpr int kFragmentsM = kWarpM / 16, kFragmentsN = kWarpN / 8;
 constexpr int kSteps = BLOCK_K / 32;
 constexpr int kStageBytes = (BLOCK_M + BLOCK_N) * BLOCK_K;
-constexpr int kRaster = 8;  // tile rows that are worked on together, so that L2 keeps their weights
+constexpr bool kMaySplit = BLOCK_M <= 64;  // large tiles are for results that fill the device without
+constexpr int kRaster = 8;                 // tile rows that are worked on together, so that L2 keeps their weights
 
 static_assert(BLOCK_K == 64 || BLOCK_K == 128);
 static_assert(BLOCK_M % kRowsAtOnce == 0 && BLOCK_N % kRowsAtOnce == 0);
@@ -138,7 +139,8 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
   const int group = static_cast<int>(blockIdx.z) / p.splits, split = static_cast<int>(blockIdx.z) % p.splits;
   const int tiles_m = (p.m + BLOCK_M - 1) / BLOCK_M, tiles_n = (p.n + BLOCK_N - 1) / BLOCK_N;
-  const int band = static_cast<int>(blockIdx.x) / (kRaster * tiles_n), within = static_cast<int>(blockIdx.x) % (kRaster * tiles_n);
+  const int band = static_cast<int>(blockIdx.x) / (kRaster * tiles_n),
+            within = static_cast<int>(blockIdx.x) % (kRaster * tiles_n);
   const int height = tiles_m - band * kRaster < kRaster ? tiles_m - band * kRaster : kRaster;
   const int m0 = (band * kRaster + within % height) * BLOCK_M, n0 = within / height * BLOCK_N;
   const int first_k = static_cast<int>(static_cast<int64_t>(p.tiles_k) * split / p.splits);
@@ -178,8 +180,8 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
 #pragma unroll
     for (int j = 0; j < kFragmentsN / 2; ++j) {
       uint32_t pair[4];
-      load_matrices(pair, tile + BLOCK_M * BLOCK_K +
-                              place(warp_n + j * 16 + lane % 8 + lane / 16 * 8, step * 2 + lane / 8 % 2));
+      load_matrices(
+          pair, tile + BLOCK_M * BLOCK_K + place(warp_n + j * 16 + lane % 8 + lane / 16 * 8, step * 2 + lane / 8 % 2));
       b[buffer][2 * j][0] = pair[0];
       b[buffer][2 * j][1] = pair[1];
       b[buffer][2 * j + 1][0] = pair[2];
@@ -228,7 +230,7 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
   wait_copies<0>();
   sync_threads();
 
-  if (p.splits > 1) {
+  if (kMaySplit && p.splits > 1) {
     int32_t* partial = p.partial + (static_cast<int64_t>(split) * p.m) * p.epilogue.channels + group * p.n;
 #pragma unroll
     for (int i = 0; i < kFragmentsM; ++i) {

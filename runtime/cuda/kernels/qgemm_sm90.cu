@@ -1,8 +1,8 @@
 // Integer matrix product on Hopper (sm_90a): sum[m, n] = sum over k of x[m, k] * weight[n, k], then the epilogue.
 //
-// One warp group's first thread keeps a ring of STAGES tiles filled by tensor memory access; two warp groups of 64 rows each
-// multiply. Blocks stay and take tile after tile, so that loads for the next tile run during an epilogue.
-// Grid: (at most tiles, 1, 1), 384 threads, STAGES * (128 + 256) * 128 + 2 * 64 * 272 + 16 * STAGES bytes of shared memory.
+// One warp group's first thread keeps a ring of STAGES tiles filled by tensor memory access; two warp groups of 64 rows
+// each multiply. Blocks stay and take tile after tile, so that loads for the next tile run during an epilogue. Grid:
+// (at most tiles, 1, 1), 384 threads, STAGES * (128 + 256) * 128 + 2 * 64 * 272 + 16 * STAGES bytes of shared memory.
 #include "epilogue.cuh"
 #include "hopper.cuh"
 
@@ -66,8 +66,7 @@ KERNEL(qgemm_sm90, kThreads, 1, HopperParams) {
   Cursor cursor;
   if (group == kConsumers) {
     give_registers<kProducerRegisters>();
-    if (thread != kConsumers * kGroup) return;
-    for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += step) {
+    for (int tile = static_cast<int>(blockIdx.x); thread == kConsumers * kGroup && tile < tiles; tile += step) {
       const Tile at = locate(tile, tiles_m, tiles_n);
       for (int k = 0; k < p.tiles_k; ++k, advance(cursor)) {
         unsigned char* dst = shared + cursor.stage * kStageBytes;
@@ -77,33 +76,33 @@ KERNEL(qgemm_sm90, kThreads, 1, HopperParams) {
         load_tile(dst + kTileX, &p.weight, k * kBlockK, at.n, &full[cursor.stage]);
       }
     }
-    return;
-  }
-  take_registers<kConsumerRegisters>();
-  const int member = thread % kGroup;
-  for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += step) {
-    int sums[1][kBlockN / 8][4];
-    int previous = 0;
-    for (int k = 0; k < p.tiles_k; ++k, advance(cursor)) {
-      const unsigned char* x = shared + cursor.stage * kStageBytes;
-      const uint64_t a = describe_tile(x + group * kRowsOfGroup * kBlockK), b = describe_tile(x + kTileX);
-      wait_barrier(&full[cursor.stage], cursor.parity);
-      begin_products();
+  } else {
+    take_registers<kConsumerRegisters>();
+    for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += step) {
+      int sums[1][kBlockN / 8][4];
+      int previous = 0;
+      for (int k = 0; k < p.tiles_k; ++k, advance(cursor)) {
+        const unsigned char* x = shared + cursor.stage * kStageBytes;
+        const uint64_t a = describe_tile(x + group * kRowsOfGroup * kBlockK), b = describe_tile(x + kTileX);
+        wait_barrier(&full[cursor.stage], cursor.parity);
+        begin_products();
 #pragma unroll
-      for (int i = 0; i < kBlockK / 32; ++i) multiply_tiles(sums[0], a, b, i, k > 0 || i > 0);
-      commit_products();
-      wait_products<1>();
-      if (k > 0 && thread % 32 == 0) arrive(&empty[previous]);
-      previous = cursor.stage;
+        for (int i = 0; i < kBlockK / 32; ++i) multiply_tiles(sums[0], a, b, i, k > 0 || i > 0);
+        commit_products();
+        wait_products<1>();
+        if (k > 0 && thread % 32 == 0) arrive(&empty[previous]);
+        previous = cursor.stage;
+      }
+      wait_products<0>();
+      settle_products(sums[0]);
+      if (thread % 32 == 0) arrive(&empty[previous]);
+      const Tile at = locate(tile, tiles_m, tiles_n);
+      const int member = renew(thread % kGroup);
+      const int row = at.m + group * kRowsOfGroup;
+      const auto sync = [&] { sync_named(1 + group, kGroup); };
+      store_tile<kRowsOfGroup, kBlockN, kGroup>(p.epilogue, sums, staging + group * kStaging, member, member / 32 * 16,
+                                                0, row, p.m - row, at.n, p.n - at.n, sync);
+      sync();
     }
-    wait_products<0>();
-    settle_products(sums[0]);
-    if (thread % 32 == 0) arrive(&empty[previous]);
-    const Tile at = locate(tile, tiles_m, tiles_n);
-    const int row = at.m + group * kRowsOfGroup;
-    const auto sync = [&] { sync_named(1 + group, kGroup); };
-    store_tile<kRowsOfGroup, kBlockN, kGroup>(p.epilogue, sums, staging + group * kStaging, member, member / 32 * 16, 0, row,
-                                              p.m - row, at.n, p.n - at.n, sync);
-    sync();
   }
 }

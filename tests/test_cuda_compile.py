@@ -1,0 +1,134 @@
+"""The CUDA kernels compiled for every architecture, without a GPU: registers, spills, instructions; and the cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rushlight.runtime.cuda import compile as compilation
+from rushlight.runtime.cuda.cache import cached
+from rushlight.runtime.cuda.compile import ARCHITECTURES, architecture, compile_kernel, nvrtc, resources
+from rushlight.runtime.cuda.gpu import GpuDevice
+from rushlight.runtime.cuda.source import Kernel
+from rushlight.runtime.cuda.tiles import TILES, HopperTile
+from rushlight.runtime.errors import DeviceError
+
+LARGE, MEDIUM, SMALL, FLAT = TILES
+DEPTHWISE = Kernel("qdepthwise", (("COLUMNS", 4),))
+PRODUCT = {"IMMA.16832.U8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS"}
+VARIANTS = {
+    "large": (LARGE.kernel(16, True), 255, PRODUCT),
+    "medium": (MEDIUM.kernel(8, True), 176, PRODUCT),
+    "small": (SMALL.kernel(1, True), 192, PRODUCT),
+    "flat": (FLAT.kernel(16, False), 96, PRODUCT),
+    "finish": (Kernel("qgemm_finish"), 48, {"FFMA"}),
+    "depthwise": (DEPTHWISE, 80, {"FFMA"}),
+}
+"""Kernel, its budget of registers, and the instructions that it is written for."""
+HOPPER_INSTRUCTIONS = {"IGMMA.64x256x32.U8.S8", "UTMALDG.2D", "USETMAXREG"}
+
+
+@pytest.fixture
+def compiler() -> compilation.Nvrtc:
+    try:
+        return nvrtc()
+    except DeviceError as error:
+        pytest.skip(str(error))
+
+
+def disassemble(cubin: bytes, path: Path) -> str | None:
+    """Machine code as text, None without NVIDIA's disassembler."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    tools = [tool for folder in folders for tool in Path(folder).glob("*/bin/nvdisasm")]
+    if not tools:
+        return None
+    path.write_bytes(cubin)
+    return subprocess.run([str(tools[0]), "-c", str(path)], capture_output=True, text=True, check=True).stdout
+
+
+def check_code(
+    compiler: compilation.Nvrtc, kernel: Kernel, arch: str, budget: int, wanted: set[str], path: Path
+) -> None:
+    cubin, log = compiler.compile(kernel, arch)
+    used = resources(log)
+    assert used.registers <= budget
+    assert (used.stack, used.spills) == (0, 0)
+    assert "warning" not in log
+    code = disassemble(cubin, path)
+    if code is None:
+        pytest.skip("registers and spills are in budget; nvidia-cuda-nvdisasm, which reads instructions, is missing")
+    assert [name for name in wanted if name not in code] == []
+    assert re.findall(r"\b(?:LDL|STL)\b", code) == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernel_compiles_without_spills(variant: str, arch: str, compiler: compilation.Nvrtc, tmp_path: Path) -> None:
+    kernel, budget, wanted = VARIANTS[variant]
+    check_code(compiler, kernel, arch, budget, wanted, tmp_path / "cubin")
+
+
+def test_hopper_kernel_compiles_without_spills(compiler: compilation.Nvrtc, tmp_path: Path) -> None:
+    check_code(compiler, HopperTile().kernel, "sm_90a", 168, HOPPER_INSTRUCTIONS, tmp_path / "cubin")
+
+
+def test_hopper_kernel_needs_its_architecture(compiler: compilation.Nvrtc) -> None:
+    with pytest.raises(DeviceError, match="qgemm_sm90 does not compile for sm_80"):
+        compiler.compile(HopperTile().kernel, "sm_80")
+
+
+def test_cubins_are_compiled_once(compiler: compilation.Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", str(tmp_path))
+    kernel = Kernel("qgemm_finish")
+    first = compile_kernel(kernel, "sm_80")
+    assert first.read_bytes().startswith(b"\x7fELF")
+    monkeypatch.setattr(compilation.Nvrtc, "compile", lambda *_: pytest.fail("compiled again"))
+    assert compile_kernel(kernel, "sm_80") == first
+    monkeypatch.undo()
+    monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", str(tmp_path))
+    assert compile_kernel(kernel, "sm_86") != first
+    assert sorted(path.suffix for path in first.parent.iterdir()) == [".cubin", ".cubin"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(DeviceError, match="RUSHLIGHT_CACHE_DIR"):
+        cached(["key"], ".cubin", lambda: b"")
+
+
+def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "_find_nvrtc", lambda: None)
+    with pytest.raises(DeviceError, match="nvidia-cuda-nvrtc"):
+        compilation.Nvrtc()
+
+
+def test_architectures() -> None:
+    assert [architecture(8, 6), architecture(9, 0), architecture(12, 0)] == ["sm_86", "sm_90a", "sm_120"]
+    with pytest.raises(DeviceError, match=r"7\.5"):
+        architecture(7, 5)
+
+
+def test_parameters_must_be_complete() -> None:
+    with pytest.raises(TypeError, match="splits"):
+        Kernel("qgemm_finish").pack(partial=0, epilogue={}, elements=1)
+
+
+def test_import_loads_no_gpu_library() -> None:
+    code = (
+        "import sys; import rushlight.runtime.cuda.gpu, rushlight.runtime.cuda.convolution; "
+        "assert not {'cupy', 'nvidia', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_a_gpu_opening_one_is_a_device_error() -> None:
+    with pytest.raises(DeviceError) as caught:
+        pytest.skip(f"there is one: {GpuDevice().name}")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,293 @@
+"""The CUDA kernels on the emulated device, against the references of the operators that they compute, bit by bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rushlight.runtime.cuda.convolution import QuantizedConvolution
+from rushlight.runtime.cuda.device import Launch
+from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
+from rushlight.runtime.cuda.source import Kernel
+from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile, choose_tile, load_bytes
+from rushlight.runtime.errors import DeviceError, UnsupportedError
+from rushlight.runtime.ops import Array, get
+
+try:
+    compiler()
+except DeviceError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+SCHEDULES = [(0, 0), (0, 3), (3, 1), (5, 2)]
+"""Order of warps, and which asynchronous work happens at once."""
+LARGE, MEDIUM, SMALL, FLAT = TILES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all workers of a parallel run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
+        yield
+
+
+@dataclass
+class Problem:
+    """Inputs and attributes of qlinear or qconv2d, random, with results spread over all of uint8."""
+
+    op: str
+    inputs: list[Array]
+    attrs: dict[str, Any]
+
+    @staticmethod
+    def linear(m: int, n: int, k: int, residual: bool = False, **attrs: Any) -> Problem:
+        return Problem.make("qlinear", (m, k), (n, k), (m, n) if residual else None, attrs)
+
+    @staticmethod
+    def convolution(x: tuple[int, ...], weight: tuple[int, ...], **attrs: Any) -> Problem:
+        return Problem.make("qconv2d", x, weight, None, attrs)
+
+    @staticmethod
+    def make(
+        op: str, x: tuple[int, ...], weight: tuple[int, ...], residual: tuple[int, ...] | None, attrs: dict[str, Any]
+    ) -> Problem:
+        rng = np.random.default_rng(sum(x) + sum(weight))
+        width = 1 / (60 * np.sqrt(np.prod(weight[1:])))
+        inputs: list[Array] = [
+            rng.integers(0, 256, x, np.uint8),
+            rng.integers(-128, 128, weight, np.int8),
+            rng.uniform(0.3 * width, width, weight[0]).astype(np.float32),
+            rng.uniform(110, 146, weight[0]).astype(np.float32),
+        ]
+        attrs = {"x_zero_point": 117, **attrs}
+        if residual is not None:
+            inputs.append(rng.integers(0, 256, residual, np.uint8))
+            attrs["residual_scale"] = 0.3
+        return Problem(op, inputs, get(op).complete_attrs(attrs))
+
+    def expected(self) -> Array:
+        (out,) = get(self.op).run_reference(self.inputs, self.attrs)
+        return out
+
+    def run(self, device: Any, tile: Tile | HopperTile | None = None) -> Array:
+        x, weight, scale, bias, *residual = self.inputs
+        layer = QuantizedConvolution(device, weight, scale, bias, self.attrs, tile)
+        return layer.run(x, residual[0] if residual else None)
+
+
+def check(problem: Problem, tile: Tile | HopperTile | None = None, **device: Any) -> None:
+    expected = problem.expected()
+    for seed, eager in SCHEDULES:
+        got = problem.run(EmulatedDevice(seed, eager, **device), tile)
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected, err_msg=f"seed {seed}, eager {eager}")
+
+
+def operator_cases() -> Iterator[Any]:
+    for op in ("qlinear", "qconv2d"):
+        for index, case in enumerate(get(op).cases()):
+            attrs = get(op).complete_attrs(dict(case.attrs))
+            if attrs.get("layout") != "NCHW" and attrs["activation"] != "sigmoid":
+                yield pytest.param(Problem(op, [x for x in case.inputs if x is not None], attrs), id=f"{op}-{index}")
+
+
+@pytest.mark.parametrize("problem", list(operator_cases()))
+def test_operator_case(problem: Problem) -> None:
+    np.testing.assert_array_equal(problem.run(EmulatedDevice()), problem.expected())
+
+
+@pytest.mark.parametrize(
+    ("tile", "m", "n", "k"),
+    [
+        (LARGE, 131, 260, 208),
+        (MEDIUM, 129, 144, 80),
+        (SMALL, 65, 63, 16),
+        (FLAT, 17, 70, 304),
+        (HopperTile(), 300, 272, 144),
+        (HopperTile(), 1, 3, 16),
+        (HopperTile(), 128, 256, 640),
+    ],
+)
+@pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
+def test_product_has_the_bits_of_the_reference(tile: Tile | HopperTile, m: int, n: int, k: int, residual: bool) -> None:
+    check(Problem.linear(m, n, k, residual), tile, multiprocessors=1)
+
+
+@pytest.mark.parametrize("tile", [SMALL, HopperTile()])
+def test_product_in_float(tile: Tile | HopperTile) -> None:
+    check(Problem.linear(70, 33, 48, True, out_dtype="float32"), tile)
+    check(Problem.linear(70, 33, 48, out_dtype="float32", activation="clamp", alpha=120.0, beta=130.0), tile)
+
+
+def test_results_are_saturated() -> None:
+    check(Problem.linear(20, 16, 16, qmin=126, qmax=129), SMALL)
+
+
+def test_deepest_sum_is_exact() -> None:
+    k = 65792
+    x, weight = np.full((1, k), 255, np.uint8), np.full((2, k), -128, np.int8)
+    weight[1] = 127
+    ones, zeros = np.ones(2, np.float32), np.zeros(2, np.float32)
+    attrs = get("qlinear").complete_attrs({"x_zero_point": 0, "out_dtype": "float32"})
+    check(Problem("qlinear", [x, weight, ones, zeros], attrs), multiprocessors=2)
+
+
+@pytest.mark.parametrize("splits", [2, 5])
+def test_split_depth_changes_no_bit(splits: int) -> None:
+    problem = Problem.linear(5, 40, 128 * 4 * splits, True)
+    device = EmulatedDevice(multiprocessors=splits)
+    x, weight, scale, bias, residual = problem.inputs
+    layer = QuantizedConvolution(device, weight, scale, bias, problem.attrs)
+    launches = layer.launches(device.upload(x), x.shape, device.allocate(200), device.upload(residual))
+    assert [launch.grid[2] for launch in launches] == [splits, 1]
+    check(problem, multiprocessors=splits)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "attrs"),
+    [
+        ((2, 9, 11, 32), (40, 32, 3, 3), {"padding": (1, 1, 1, 1)}),
+        ((1, 15, 8, 48), (24, 48, 1, 1), {"stride": (2, 2)}),
+        ((1, 12, 7, 32), (20, 16, 3, 2), {"groups": 2, "dilation": (2, 1), "padding": (2, 0, 1, 1)}),
+        ((3, 5, 5, 16), (8, 16, 5, 5), {"padding": (2, 2, 2, 2), "x_zero_point": 255}),
+        ((1, 1, 1, 16), (3, 16, 1, 1), {"padding": (3, 3, 3, 3), "x_zero_point": 9}),
+    ],
+)
+@pytest.mark.parametrize("tile", [LARGE, SMALL])
+def test_convolution_has_the_bits_of_the_reference(
+    x: tuple[int, ...], weight: tuple[int, ...], attrs: dict[str, Any], tile: Tile
+) -> None:
+    check(Problem.convolution(x, weight, **attrs), tile)
+
+
+@pytest.mark.parametrize("channels", [3, 20, 24])
+def test_convolution_of_any_channels(channels: int) -> None:
+    check(Problem.convolution((1, 9, 10, channels), (16, channels, 3, 3), stride=(2, 2), padding=(0, 1, 1, 0)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "attrs"),
+    [
+        ((2, 8, 9, 32), (3, 3), {"padding": (1, 1, 1, 1)}),
+        ((1, 11, 10, 33), (5, 3), {"stride": (2, 1), "dilation": (1, 2), "padding": (2, 2, 1, 0)}),
+        ((1, 3, 3, 2), (3, 3), {"x_zero_point": 0, "out_dtype": "float32", "activation": "relu"}),
+    ],
+)
+def test_depthwise_has_the_bits_of_the_reference(
+    shape: tuple[int, ...], kernel: tuple[int, int], attrs: dict[str, Any]
+) -> None:
+    check(Problem.convolution(shape, (shape[3], 1, *kernel), groups=shape[3], **attrs))
+
+
+CHECKED = """
+import numpy as np
+from rushlight.runtime.cuda.convolution import QuantizedConvolution
+from rushlight.runtime.cuda.emulated import EmulatedDevice
+from rushlight.runtime.cuda.tiles import TILES, HopperTile
+
+device = EmulatedDevice(3, 1, ("-O0", "-fsanitize=address"), multiprocessors=1)
+
+def run(x, weight, tile, offset=0, **attrs):
+    ones = np.ones(weight[0] - offset, np.float32)
+    layer = QuantizedConvolution(device, np.ones(weight, np.int8), ones, ones, {"x_zero_point": 3, **attrs}, tile)
+    layer.run(np.ones(x, np.uint8))
+
+run((67, 80), (35, 80), HopperTile())
+run((1, 5, 7, 3), (5, 3, 3, 3), TILES[2], padding=(1, 1, 1, 1))
+run((1, 5, 7, 6), (6, 1, 3, 3), None, groups=6, padding=(1, 1, 1, 1))
+print("clean")
+run((67, 80), (35, 80), HopperTile(), offset=1)
+"""
+
+
+def test_kernels_stay_in_their_buffers() -> None:
+    """Under AddressSanitizer; the last product, whose scales are one too few, shows that these watch."""
+    library = subprocess.run([compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    if not Path(library.stdout.strip()).is_absolute():
+        pytest.skip("the compiler has no AddressSanitizer")
+    environment = {**os.environ, "LD_PRELOAD": library.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([sys.executable, "-c", CHECKED], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "clean\n", done.stderr
+    assert "heap-buffer-overflow" in done.stderr
+
+
+def test_images_without_pixels_need_no_launch() -> None:
+    problem = Problem.convolution((0, 4, 4, 16), (8, 16, 1, 1))
+    assert problem.run(EmulatedDevice()).shape == (0, 4, 4, 8)
+
+
+@pytest.mark.parametrize("attrs", [{"activation": "gelu", "out_dtype": "float32"}, {"layout": "NCHW"}])
+def test_what_the_kernels_lack_is_refused(attrs: dict[str, Any]) -> None:
+    problem = Problem.convolution((1, 4, 4, 4), (4, 4, 1, 1), **attrs)
+    with pytest.raises(UnsupportedError):
+        problem.run(EmulatedDevice())
+
+
+def test_tiles_follow_the_size() -> None:
+    device = EmulatedDevice(multiprocessors=132)
+    assert choose_tile(8192, 8192, 1, 16, False, device) == LARGE
+    assert choose_tile(8192, 8192, 1, 16, True, EmulatedDevice(multiprocessors=132, is_hopper=True)) == LARGE
+    assert choose_tile(8192, 8192, 1, 16, False, EmulatedDevice(multiprocessors=132, is_hopper=True)) == HopperTile()
+    assert choose_tile(8192, 8192, 1, 16, False, EmulatedDevice(multiprocessors=132, shared_bytes=64 << 10)) == MEDIUM
+    assert choose_tile(8192, 8192, 1, 1, True, device) == SMALL
+    assert choose_tile(256, 256, 1, 16, False, device) == SMALL
+    assert choose_tile(16, 4096, 1, 16, False, device) == FLAT
+    assert [load_bytes(16, 48), load_bytes(32, 24), load_bytes(20), load_bytes(3)] == [16, 8, 4, 1]
+
+
+@dataclass(frozen=True)
+class Mutant(Kernel):
+    """A kernel with one mistake."""
+
+    right: str = ""
+    wrong: str = ""
+
+    @property
+    def source(self) -> str:
+        text = super().source
+        assert text.count(self.right) == 1
+        return text.replace(self.right, self.wrong)
+
+
+@dataclass(frozen=True)
+class FaultyDevice(EmulatedDevice):
+    mistake: tuple[str, str] = ("", "")
+
+    def launch(self, launch: Launch) -> None:
+        kernel = Mutant(launch.kernel.name, launch.kernel.defines, *self.mistake)
+        super().launch(Launch(kernel, launch.grid, launch.threads, launch.shared_bytes, launch.params))
+
+
+@pytest.mark.parametrize(
+    ("tile", "right", "wrong"),
+    [
+        (SMALL, "wait_copies<STAGES - 2>();\n        sync_threads();", "sync_threads();"),
+        (SMALL, "wait_copies<STAGES - 2>();\n        sync_threads();", "wait_copies<STAGES - 2>();"),
+        (HopperTile(), "wait_products<1>();", "wait_products<2>();"),
+        (HopperTile(), "wait_barrier(&empty[cursor.stage], cursor.parity ^ 1);", ""),
+        (HopperTile(), "if (k > 0 && thread % 32 == 0) arrive(&empty[previous]);", ""),
+    ],
+    ids=["no-wait", "no-barrier", "early-release", "no-free-check", "no-release"],
+)
+def test_mistakes_in_synchronization_are_seen(tile: Tile | HopperTile, right: str, wrong: str) -> None:
+    problem = Problem.linear(64, 64, 2048)
+    expected = problem.expected()
+
+    def is_seen(seed: int, eager: int) -> bool:
+        device = FaultyDevice(seed, eager, multiprocessors=1, mistake=(right, wrong))
+        try:
+            return not np.array_equal(problem.run(device, tile), expected)
+        except DeviceError:
+            return True
+
+    assert any(is_seen(seed, eager) for seed, eager in SCHEDULES)
