@@ -4,11 +4,15 @@ PORT ?= 8000
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell git ls-files runtime src CMakeLists.txt pyproject.toml 2>/dev/null)
+# Links in src/ stand for the folders beside them; what is deleted but not yet committed does not count.
+SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard \
+             runtime quant exporter server src CMakeLists.txt pyproject.toml 2>/dev/null))
+# The tests' editable install serves the demo too; a wheel over it would hide later changes from the tests.
+DEMO := $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)
 
 .PHONY: demo test lint check-tools bench clean
 
-demo: $(VENV)/.demo
+demo: $(DEMO)
 	$(BIN)/rushlight demo --port $(PORT)
 
 test: $(VENV)/.test
