@@ -156,7 +156,7 @@ def test_same_program_gives_the_same_bytes(make: Callable[[], Program], tmp_path
 
 def test_constants_with_awkward_names(tmp_path: Path) -> None:
     b = GraphBuilder()
-    names = ["rushlight.pad.0", "__metadata__", "é\ud800", "", "x" * 300, "x" * 300]
+    names = ["rushlight.pad.0", "__metadata__", "é\u2009'", "", "x" * 300, "x" * 300]
     for index, name in enumerate(names):
         value = b.constant(np.array([index]))
         value.name = name
@@ -167,6 +167,18 @@ def test_constants_with_awkward_names(tmp_path: Path) -> None:
     assert [int(value.data[0]) for _, value in outputs if value.data is not None] == list(range(6))
     with safe_open(path, "np") as file:
         assert len(file.keys()) == 11
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "a\nb", "\x85", "é\ud800", "\u2028"])
+def test_names_that_cannot_be_shown_are_not_written(tmp_path: Path, name: str) -> None:
+    b = GraphBuilder()
+    b.output("y", b.relu(b.input("x", np.float32, (3,)), name=name))
+    with pytest.raises(FormatError, match="holds a character that cannot be shown") as caught:
+        save(b.build(), tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/")
+    assert ".tmp" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_verify_finds_a_flipped_weight(tmp_path: Path) -> None:

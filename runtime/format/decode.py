@@ -33,7 +33,7 @@ from .limits import (
     MAX_SYMBOLS,
     MAX_TENSORS,
 )
-from .strict_json import take, take_int, take_list, take_record, take_text
+from .strict_json import take, take_int, take_list, take_name, take_record, take_text
 
 _PROGRAM_KEYS = frozenset({"version", "operators", "tensors", "methods"})
 _GRAPH_KEYS = frozenset({"symbols", "inputs", "states", "constants", "nodes", "outputs"})
@@ -120,7 +120,7 @@ class Decoder:
     def _constant(self, item: Any, where: str) -> Value:
         name, key = _row(item, 2, f"{where}: constant")
         array = self._array(key, f"{where}: constant")
-        return Value(TensorType(array.dtype, array.shape), take_text(name, f"{where}: constant", MAX_NAME), array)
+        return Value(TensorType(array.dtype, array.shape), take_name(name, f"{where}: constant", MAX_NAME), array)
 
     def _array(self, key: Any, where: str) -> Array:
         key = take_text(key, f"{where}: tensor", MAX_NAME)
@@ -149,7 +149,7 @@ class Decoder:
                 raise FormatError(f"{where}: unknown attribute '{key[:80]}'")
             attrs[key] = self._attr(op.attrs[key], value, types, f"{where}: attribute '{key}'", depth)
         outputs = [types.value(out, f"{where}: output") for out in take_list(record["outputs"], where, MAX_PORTS)]
-        title = take_text(record["name"], f"{where}: name", MAX_NAME)
+        title = take_name(record["name"], f"{where}: name", MAX_NAME)
         return Node(op, inputs, op.complete_attrs(attrs), outputs, title)
 
     def _attr(self, attr: Attr, value: Any, types: TypeReader, where: str, depth: int) -> Any:
@@ -171,7 +171,7 @@ class Decoder:
                 return tuple(_number(v, where) for v in take_list(value, where, MAX_ATTR_ITEMS))
             case "dims":
                 return types.dims(take_list(value, where, MAX_ATTR_ITEMS), where, -MAX_DIM, MAX_DIM)
-        text = take_text(value, where, MAX_ATTR_TEXT)
+        text = take_name(value, where, MAX_ATTR_TEXT)
         if attr.kind == "dtype" and text not in DTYPES:
             raise FormatError(f"{where}: unknown dtype '{text[:40]}'")
         return text
@@ -185,7 +185,7 @@ class TypeReader:
 
     def value(self, item: Any, where: str) -> Value:
         name, dtype, shape = _row(item, 3, where)
-        name = take_text(name, f"{where}: name", MAX_NAME)
+        name = take_name(name, f"{where}: name", MAX_NAME)
         dtype = take_text(dtype, f"{where}: dtype", 16)
         if dtype not in DTYPES:
             raise FormatError(f"{where}: unknown dtype '{dtype}'")
@@ -266,7 +266,7 @@ def _reference(index: Any, values: list[Value], where: str) -> Value:
 
 
 def _name(value: Any, what: str) -> str:
-    name = take_text(value, f"{what}: name", MAX_NAME)
+    name = take_name(value, f"{what}: name", MAX_NAME)
     if not name:
         raise FormatError(f"{what} without a name")
     return name

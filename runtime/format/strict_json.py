@@ -13,6 +13,7 @@ from ..errors import FormatError
 from .limits import MAX_INTEGER_DIGITS, MAX_JSON_ITEMS
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _OPEN = np.frombuffer(b"[{", np.uint8)
 _BRACKETS = np.frombuffer(b"[]{}", np.uint8)
 
@@ -98,6 +99,14 @@ def take_text(value: Any, what: str, most: int) -> str:
     text: str = take(value, str, what)
     if len(text) > most:
         raise FormatError(f"{what}: {len(text)} characters (at most {most})")
+    return text
+
+
+def take_name(value: Any, what: str, most: int) -> str:
+    """Text that may be shown as it is: without control characters, line ends and halves of surrogate pairs."""
+    text = take_text(value, what, most)
+    if _UNSHOWN.search(text):
+        raise FormatError(f"{what} {text[:40]!a} holds a character that cannot be shown")
     return text
 
 

@@ -45,7 +45,10 @@ def write_program(program: Program, path: str | os.PathLike[str]) -> None:
     header = format_header(entries, metadata)
     with replacing(path) as temporary:
         _write_file(temporary, header, entries, encoder.tensors)
-        read_program(temporary)
+        try:
+            read_program(temporary)
+        except FormatError as error:
+            raise FormatError(str(error).replace(str(temporary), os.fspath(path), 1)) from None
     _sync_folder(Path(path).parent)
 
 

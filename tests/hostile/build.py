@@ -370,6 +370,16 @@ def duplicate_output(draft: Draft) -> None:
     draft.graph["outputs"] *= 2
 
 
+@case("name 'y\\x1b[2J' holds a character that cannot be shown")
+def name_that_clears_the_screen(draft: Draft) -> None:
+    draft.graph["outputs"][0][0] = "y\x1b[2J"
+
+
+@case("name 'x\\ud800' holds a character that cannot be shown")
+def half_a_character(draft: Draft) -> None:
+    draft.graph["inputs"][0][0] = "x\ud800"
+
+
 @case("a program needs at least one method")
 def no_methods(draft: Draft) -> None:
     draft.program["methods"] = {}
