@@ -15,6 +15,7 @@ from rushlight.quant.insert import quantize_weight, uint8_for
 from rushlight.quant.observers import MinMax, Percentile
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.ir import GraphBuilder
+from rushlight.runtime.model import load
 from rushlight.runtime.passes import canonicalize
 from rushlight.runtime.passes.lower_quant import lower_quant
 from rushlight.runtime.program import Program
@@ -230,3 +231,23 @@ def test_sums_that_int32_cannot_hold_stay_float() -> None:
     quantized = quantize(b.build(), {"x": RNG.standard_normal((2, 70_000)).astype(np.float32)})
     counts = operators(quantized)
     assert counts["linear"] == counts["qlinear"] == 1
+
+
+@pytest.mark.parametrize("scale", [0.0, np.nan, np.inf, -1.0, 1e-45])
+@pytest.mark.parametrize("high", [6.0, np.nan])
+def test_scales_and_clamps_without_sense_keep_the_float_operators(scale: float, high: float) -> None:
+    b = GraphBuilder()
+    x = b.input("x", np.float32, (1, 4))
+
+    def through_bytes(value: Any, step: float) -> Any:
+        quantization = np.float32(step), np.uint8(3)
+        return b.dequantize(b.quantize(value, *quantization, dtype="uint8"), *quantization)
+
+    weight = b.dequantize(
+        b.constant(np.ones((4, 4), np.int8)), b.constant(np.ones(4, np.float32)), np.zeros(4, np.int8), axis=0
+    )
+    y = b.clamp(b.linear(through_bytes(x, 0.1), weight), min=0.0, max=high)
+    b.output("y", through_bytes(b.add(through_bytes(y, scale), through_bytes(x, 0.1)), scale))
+    model = load(b.build())
+    assert all(step.node.op.name not in ("qadd", "qlut") for step in model.main.plan.steps)
+    assert model(np.ones((1, 4), np.float32)).shape == (1, 4)

@@ -54,16 +54,21 @@ class Reader:
 
 
 def is_clamp(node: Node) -> bool:
-    return node.op.name in ("relu", "clamp")
+    return node.op.name == "relu" or (
+        node.op.name == "clamp" and not any(np.isnan(node.attrs[key] or 0.0) for key in ("min", "max"))
+    )
 
 
 def is_activation(node: Node) -> bool:
-    """Whether a quantize or dequantize node is per tensor, on uint8, with constant parameters."""
+    """Whether a quantize or dequantize node is per tensor, on uint8, with constant parameters and a sound scale."""
     _, scale, zero_point = node.inputs
     assert scale is not None
     assert zero_point is not None
-    constant = scale.data is not None and zero_point.data is not None
-    return node.attrs["axis"] is None and constant and zero_point.dtype == np.uint8 and scale.dtype == np.float32
+    if node.attrs["axis"] is not None or scale.data is None or zero_point.data is None:
+        return False
+    if zero_point.dtype != np.uint8 or scale.dtype != np.float32:
+        return False
+    return bool(np.finfo(np.float32).tiny <= scale.data < np.inf)
 
 
 def parameters(node: Node) -> tuple[float, int]:
