@@ -1,5 +1,7 @@
 """Plans: memory is shared only where nobody reads it, references run between kernels, sizes are checked."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -170,3 +172,24 @@ def test_empty_tensors_of_absurd_sizes_are_refused() -> None:
     b.output("y", b.conv2d(x, taps, padding=(2**30 - 1,) * 4, dilation=(2, 2)))
     with pytest.raises(rl.ShapeError, match="more than"):
         b.build()
+
+
+WITHOUT_THREADS = """
+import os, resource
+import numpy as np
+import rushlight as rl
+
+b = rl.GraphBuilder()
+b.output("y", b.linear(b.input("x", np.float32, (512, 512)), np.ones((512, 512), np.float32)))
+model = rl.load(b.build(), threads=4)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+if os.getuid() == 0:  # no limit holds for root
+    os.setgid(65534)
+    os.setuid(65534)
+assert (model(np.ones((512, 512), np.float32)) == 512).all()
+"""
+
+
+def test_a_caller_works_alone_where_the_system_gives_no_threads() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_THREADS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -48,9 +49,7 @@ class Pool {
     Job job{body, context, n, chunk, int(std::min<int64_t>(threads - 1, (n + chunk - 1) / chunk - 1))};
     {
       std::lock_guard lock(mutex_);
-      while (int(helpers_) < job.max_helpers) {
-        std::thread([this] { serve(); }).detach();
-        ++helpers_;
+      while (int(helpers_) < job.max_helpers && add_helper()) {
       }
       open_.push_back(&job);
       wanted_.fetch_add(1, std::memory_order_release);
@@ -81,6 +80,17 @@ class Pool {
   }
 
  private:
+  // The caller holds the mutex. False where the system gives no thread: the job is done by those that there are.
+  bool add_helper() {
+    try {
+      std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+      return false;
+    }
+    ++helpers_;
+    return true;
+  }
+
   void close(Job& job) {
     const auto at = std::find(open_.begin(), open_.end(), &job);
     if (at == open_.end()) return;
