@@ -232,3 +232,14 @@ def test_what_does_not_fit_is_an_error(name: str, inputs: list[Array], attrs: di
         attrs = {"kernel_size": (2, 2), "stride": (1, 1), "x_zero_point": 0, "scale": 1.0, "offset": 0.0, **attrs}
     with pytest.raises(ShapeError, match=message):
         run(name, *inputs, **attrs)
+
+
+@pytest.mark.parametrize("name", ["qmean", "qavg_pool2d"])
+def test_means_whose_sums_may_not_fit_into_int32_are_refused(name: str) -> None:
+    op = get(name)
+    window: dict[str, Any] = {"kernel_size": (2903, 2903), "stride": (1, 1), "layout": "NCHW"}
+    attrs = op.complete_attrs(
+        {"x_zero_point": 0, "scale": 1.0, "offset": 0.0, **({"dim": (2, 3)} if name == "qmean" else window)}
+    )
+    with pytest.raises(ShapeError, match="int32"):
+        op.infer_types([TensorType(np.dtype(np.uint8), (1, 1, 2903, 2903))], attrs)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
-from ..types import TensorType
+from ..types import DimLike, TensorType, product
 from .conv import LAYOUT
 from .fma import fma
 from .integer_samples import qavg_pool2d_cases, qmean_cases
@@ -47,6 +47,16 @@ def _average(total: Array, count: Array, *, scale: float, offset: float, qmin: i
     return to_uint8(fma(total.astype(np.float32), factor, np.float32(offset)), qmin, qmax)
 
 
+MAX_WINDOW = (2**31 - 1) // 255
+"""Largest number of elements whose sum surely fits into int32."""
+
+
+def _check_window(sizes: Iterable[DimLike]) -> None:
+    count = product(sizes)
+    if isinstance(count, int) and count > MAX_WINDOW:
+        raise ShapeError(f"sums of {count} elements may not fit into int32 (at most {MAX_WINDOW})")
+
+
 def _infer_qavg_pool2d(
     x: TensorType,
     *,
@@ -70,6 +80,8 @@ def _infer_qavg_pool2d(
     if any(pad >= kernel for pad, kernel in zip(padding, (*kernel_size, *kernel_size), strict=True)):
         raise ShapeError(f"padding {tuple(padding)} leaves windows of {tuple(kernel_size)} empty")
     shape = list(x.shape)
+    sizes = [shape[axis] for axis in spatial_axes(4, layout)]
+    _check_window(min(k, n) if isinstance(n, int) else k for k, n in zip(kernel_size, sizes, strict=True))
     for i, axis in enumerate(spatial_axes(4, layout)):
         shape[axis] = window_count(shape[axis], kernel_size[i], stride[i], padding[i], padding[2 + i])
     return x.with_shape(shape)
@@ -131,7 +143,9 @@ def _infer_qmean(
     check_uint8(x=x)
     check_bytes(x_zero_point=x_zero_point)
     check_range(qmin, qmax)
-    return x.with_shape(reduced_shape(x.shape, normalize_axes(dim, x.rank), keepdim))
+    axes = normalize_axes(dim, x.rank)
+    _check_window(x.shape[axis] for axis in axes)
+    return x.with_shape(reduced_shape(x.shape, axes, keepdim))
 
 
 def _qmean(x: Array, *, dim: Sequence[int], keepdim: bool, x_zero_point: int, **attrs: Any) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..ir import Graph, Node, Value, constant, make_node
 from ..ops import get
 from .lookup import lookup_table
@@ -234,7 +235,10 @@ class _Lower:
             "qmax": bounds[1],
         }
         known = {k: v for k, v in start.attrs.items() if k in _attrs_of(f"q{start.op.name}")}
-        return make_node(f"q{start.op.name}", [x.q], {**known, **attrs}, start.name)
+        try:
+            return make_node(f"q{start.op.name}", [x.q], {**known, **attrs}, start.name)
+        except ShapeError:  # sums that int32 may not hold
+            return None
 
     def requantize_move(self, start: Node, quantize: Node) -> Node | None:
         """Operators that only move elements run on the integers, where the quantization is unchanged."""
