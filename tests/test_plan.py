@@ -193,3 +193,20 @@ assert (model(np.ones((512, 512), np.float32)) == 512).all()
 def test_a_caller_works_alone_where_the_system_gives_no_threads() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_THREADS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_memory_of_a_large_run_is_given_back_after_many_small_ones() -> None:
+    b = rl.GraphBuilder()
+    x = b.input("x", np.float32, ("N", 1024))
+    b.output("y", b.neg(b.exp(b.neg(x))))
+    model = rl.load(b.build(), threads=1)
+    executor = model.main._executor
+    model(np.zeros((16_384, 1024), np.float32))
+    large = executor.held_bytes
+    assert large >= 16_384 * 1024 * 4
+    for _ in range(50):
+        model(np.zeros((1, 1024), np.float32))
+    assert executor.held_bytes == large
+    for _ in range(60):
+        model(np.zeros((1, 1024), np.float32))
+    assert executor.held_bytes < 1 << 20

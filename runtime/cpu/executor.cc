@@ -53,6 +53,7 @@ ArenaPool::~ArenaPool() {
 ArenaPool::Block ArenaPool::take(size_t bytes) {
   {
     std::lock_guard lock(mutex_);
+    release_oversized(bytes);
     auto best = free_.end();
     for (auto it = free_.begin(); it != free_.end(); ++it)
       if (it->bytes >= bytes && (best == free_.end() || it->bytes < best->bytes)) best = it;
@@ -69,17 +70,22 @@ ArenaPool::Block ArenaPool::take(size_t bytes) {
   return {allocate(bytes), bytes, 0};
 }
 
-void ArenaPool::give(Block block, size_t needed) {
-  // A block more than 4 times too large (and by more than 4 MiB) for 100 runs in a row goes back to the system.
-  constexpr size_t slack = size_t(4) << 20;
-  constexpr int patience = 100;
-  block.oversized = block.bytes / 4 > needed + slack ? block.oversized + 1 : 0;
-  if (block.oversized > patience) {
-    std::free(block.data);
-    return;
-  }
+void ArenaPool::give(Block block) {
   std::lock_guard lock(mutex_);
   free_.push_back(block);
+}
+
+// Counts, for every block that waits, the runs in a row that it was too large for by far, chosen or not. The caller
+// holds the mutex.
+void ArenaPool::release_oversized(size_t needed) {
+  constexpr size_t slack = size_t(4) << 20;
+  constexpr int patience = 100;
+  std::erase_if(free_, [&](Block& block) {
+    block.oversized = block.bytes / 4 > needed + slack ? block.oversized + 1 : 0;
+    if (block.oversized <= patience) return false;
+    std::free(block.data);
+    return true;
+  });
 }
 
 size_t ArenaPool::held_bytes() {

@@ -38,8 +38,8 @@ struct Step {
   int threads = 1;
 };
 
-// Blocks of memory for runs. A block is kept for the next run; one that stays far too large for many runs is given
-// back.
+// Blocks of memory for runs. A block is kept for later ones; one that is more than 4 times (and 4 MiB) too large for 100
+// runs in a row goes back to the system.
 class ArenaPool {
  public:
   struct Block {
@@ -52,10 +52,12 @@ class ArenaPool {
   ArenaPool& operator=(const ArenaPool&) = delete;
   ~ArenaPool();
   Block take(size_t bytes);  // throws std::bad_alloc
-  void give(Block block, size_t needed);
+  void give(Block block);
   size_t held_bytes();  // in blocks that are not in use
 
  private:
+  void release_oversized(size_t needed);
+
   std::mutex mutex_;
   std::vector<Block> free_;
 };

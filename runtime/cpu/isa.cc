@@ -17,7 +17,8 @@ const char* isa_name(Isa isa) {
 
 namespace {
 
-// CPUID leaf 7, subleaf 1, EAX bit 4 (Intel SDM, volume 2A, CPUID): GCC 12's __builtin_cpu_supports does not know AVX-VNNI.
+// CPUID leaf 7, subleaf 1, EAX bit 4 (Intel SDM, volume 2A, CPUID): GCC 12's __builtin_cpu_supports does not know
+// AVX-VNNI.
 bool has_avxvnni_bit() {
   uint32_t a, b, c, d;
   asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0), "c"(0));

@@ -114,7 +114,7 @@ void run_kernel(const std::string& symbol, nb::bytes params, Objects operands, i
         },
         &context);
   }
-  pool.give(block, block.bytes);
+  pool.give(block);
 }
 
 nb::object aligned_array(size_t bytes) {
@@ -163,7 +163,7 @@ class Session {
   }
   Session(const Session&) = delete;
   ~Session() {
-    if (block_.data) executor_->arenas().give(block_, plan_->arena_bytes());
+    if (block_.data) executor_->arenas().give(block_);
   }
 
   int64_t run(size_t first, size_t last, int64_t* nanoseconds) {

@@ -21,8 +21,8 @@
 namespace rushlight {
 namespace {
 
-// How long an idle helper spins before it parks: longer than the gap between two steps of a run, short enough that an idle
-// process shows no CPU time.
+// How long an idle helper spins before it parks: longer than the gap between two steps of a run, short enough that an
+// idle process shows no CPU time.
 constexpr auto kSpin = std::chrono::microseconds(40);
 
 struct Job {
@@ -145,8 +145,8 @@ class Pool {
   size_t helpers_ = 0;
 };
 
-// A forked child has none of its parent's threads: it starts with a new pool. The old one is left alone, since its mutex
-// may be held by a thread that does not exist any more.
+// A forked child has none of its parent's threads: it starts with a new pool. The old one is left alone, since its
+// mutex may be held by a thread that does not exist any more.
 Pool*& pool_slot() {
   static Pool* pool = [] {
     pthread_atfork(nullptr, nullptr, [] { pool_slot() = new Pool; });
@@ -199,7 +199,8 @@ void parallel_for(int threads, int64_t n, int64_t chunk, TaskFn body, void* cont
 int usable_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  const int affinity = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
+  const int affinity =
+      sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
   return std::max(1, std::min(affinity, cgroup_cpus()));
 }
 

@@ -5,13 +5,14 @@
 
 namespace rushlight {
 
-// Runs body(context, begin, end) over all of [0, n) in chunks of `chunk`, on the calling thread and at most threads - 1
+// Runs body(context, thread, begin, end) over all of [0, n) in chunks of `chunk`, on the calling thread and at most threads - 1
 // others, and returns when all are done. Several callers may be inside at once: the pool's threads go to whoever asks
 // first, and a caller always makes progress alone. `thread` is 0 for the caller, below `threads` for helpers.
 using TaskFn = void (*)(void* context, int thread, int64_t begin, int64_t end);
 void parallel_for(int threads, int64_t n, int64_t chunk, TaskFn body, void* context);
 
-// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v2 and v1), rounded up, at least 1.
+// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v2 and v1), rounded up, at
+// least 1.
 int usable_cpus();
 
 }  // namespace rushlight

@@ -21,7 +21,7 @@ class Lifetime:
 def place(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
     """Offsets, one a lifetime, and the size of the block.
 
-    Two lifetimes that share a step never share a byte. Largest first, each at the lowest offset that is free during its
+    Two of them that share a step never share a byte. Largest first, each at the lowest offset that is free during its
     whole life (the "greedy by size" of Pisarchyk and Lee, Efficient Memory Management for Deep
     Neural Net Inference, 2020).
     """

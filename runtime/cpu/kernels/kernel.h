@@ -6,8 +6,8 @@
 //   kernels.inc    one row a kernel: ROW(isa, symbol, types, mr, nr), best first, generic last
 //   generic.h      the portable template that the ISA files instantiate with their vector type
 //   x86_<isa>.cc, generic.cc
-// An ISA file holds an anonymous namespace, intrinsics and its exported entry points, nothing else with external linkage:
-// a template that leaks out of it as a weak symbol could be the copy that every CPU runs.
+// An ISA file holds an anonymous namespace, intrinsics and its exported entry points, nothing else with external
+// linkage: a template that leaks out of it as a weak symbol could be the copy that every CPU runs.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,9 @@ struct Call {
   std::byte* scratch;  // Family::scratch_bytes long, 64-byte aligned, one a thread, contents undefined
 };
 
-// Computes tasks [begin, end) of a call. Tasks of one call run in any order and on any thread, and write disjoint memory:
-// how they are split can not change a bit of the result. The caller has set FTZ and DAZ. Never throws, never allocates.
+// Computes tasks [begin, end) of a call. Tasks of one call run in any order and on any thread, and write disjoint
+// memory: how they are split can not change a bit of the result. The caller has set FTZ and DAZ. Never throws, never
+// allocates.
 using KernelFn = void (*)(const Call& call, int64_t begin, int64_t end);
 
 struct Row {

@@ -129,7 +129,7 @@ void attend(const Call& call, const AttentionParams& p, int64_t begin, int64_t e
   const auto operand = [&](int index) { return static_cast<const float*>(call.operand[index]); };
   for (int64_t task = begin; task < end; ++task) {
     const int64_t first = task % blocks * block, head = task / blocks % p.q_heads, image = task / blocks / p.q_heads;
-    const auto find = [&](const int64_t(&stride)[3], int64_t h) { return image * stride[0] + h * stride[1]; };
+    const auto find = [&](const int64_t (&stride)[3], int64_t h) { return image * stride[0] + h * stride[1]; };
     const float* const q = operand(kAttentionQ) + find(p.q_stride, head) + first * p.q_stride[2];
     const float* const k = operand(kAttentionK) + find(p.k_stride, head / group);
     const float* const v = operand(kAttentionV) + find(p.v_stride, head / group);

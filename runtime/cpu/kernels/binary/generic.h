@@ -93,7 +93,7 @@ RL_INLINE void map_float(const Call& call, int64_t begin, int64_t end, Op op) {
   }
   const bool a_varies = p.a_strides[p.rank - 1] != 0, b_varies = p.b_strides[p.rank - 1] != 0;
   const int64_t* const strides[] = {p.a_strides, p.b_strides};
-  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t(&from)[2], int64_t n) {
+  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t (&from)[2], int64_t n) {
     const Varying va{a + from[0]}, vb{b + from[1]};
     if (a_varies && b_varies) return map_row(out + to, va, vb, n, op);
     if (a_varies) return map_row(out + to, va, Constant{set(*vb.p)}, n, op);

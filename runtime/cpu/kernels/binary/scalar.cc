@@ -106,7 +106,7 @@ void map_scalar(const Call& call, int64_t begin, int64_t end, Op op) {
   Result* out = static_cast<Result*>(call.operand[2]);
   const int64_t a_step = p.a_strides[p.rank - 1], b_step = p.b_strides[p.rank - 1];
   const int64_t* const strides[] = {p.a_strides, p.b_strides};
-  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t(&from)[2], int64_t n) {
+  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t (&from)[2], int64_t n) {
     for (int64_t i = 0; i < n; ++i)
       out[to + i] =
           Result(op(get<T>(call.operand[0], from[0] + i * a_step), get<T>(call.operand[1], from[1] + i * b_step)));

@@ -17,7 +17,7 @@ struct Block8 {
     __m128i a[16], b[16];
 #pragma GCC unroll 16
     for (int k = 0; k < 16; ++k) a[k] = load_half(src + k * src_stride);
-      // Interleaving rows k and k + 8 four times moves each element to its place.
+    // Interleaving rows k and k + 8 four times moves each element to its place.
 #pragma GCC unroll 2
     for (int round = 0; round < 2; ++round) {
 #pragma GCC unroll 8

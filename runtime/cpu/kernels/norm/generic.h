@@ -41,23 +41,19 @@ RL_INLINE void normalize_row(const Operands& o, int64_t row, float mean) {
   const V r = set(reciprocal_root(power, o.p.eps));
   const float *weight = o.weight, *bias = o.bias;
   if (weight && bias) {
-    map(
-        x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
-          return fma((v - shift) * r, load_n(weight + i, lanes), load_n(bias + i, lanes));
-        });
+    map(x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
+      return fma((v - shift) * r, load_n(weight + i, lanes), load_n(bias + i, lanes));
+    });
   } else if (weight) {
-    map(
-        x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
-          return (v - shift) * r * load_n(weight + i, lanes);
-        });
+    map(x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
+      return (v - shift) * r * load_n(weight + i, lanes);
+    });
   } else if (bias) {
-    map(
-        x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
-          return (v - shift) * r + load_n(bias + i, lanes);
-        });
+    map(x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
+      return (v - shift) * r + load_n(bias + i, lanes);
+    });
   } else {
-    map(
-        x, out, n, [=](V v, int64_t, int) __attribute__((always_inline)) { return (v - shift) * r; });
+    map(x, out, n, [=](V v, int64_t, int) __attribute__((always_inline)) { return (v - shift) * r; });
   }
 }
 
@@ -101,19 +97,17 @@ RL_INLINE void group_norm(const Call& call, int64_t begin, int64_t end) {
     const float* x = o.x + at;
     reduce_columns<Sum>(x, p.spatial, channels, width, mean, [](V v, int64_t) { return v; });
     spread_means(mean, groups, p, [](float m) { return m; });
-    reduce_columns<Sum>(
-        x, p.spatial, channels, width, factor, [&](V v, int64_t c) __attribute__((always_inline)) {
-          const V d = v - load_n(mean + c, width - c < kWidth ? int(width - c) : kWidth);
-          return d * d;
-        });
+    reduce_columns<Sum>(x, p.spatial, channels, width, factor, [&](V v, int64_t c) __attribute__((always_inline)) {
+      const V d = v - load_n(mean + c, width - c < kWidth ? int(width - c) : kWidth);
+      return d * d;
+    });
     spread_means(factor, groups, p, [&](float power) { return reciprocal_root(power, p.eps); });
     if (o.weight)
       for (int64_t c = 0; c < width; ++c) factor[c] *= o.weight[channel + c];
     const float* bias = o.bias ? o.bias + channel : nullptr;
     for (int64_t s = 0; s < p.spatial; ++s)
-      map(
-          x + s * channels, o.out + at + s * channels,
-          width, [&](V v, int64_t c, int lanes) __attribute__((always_inline)) {
+      map(x + s * channels, o.out + at + s * channels, width,
+          [&](V v, int64_t c, int lanes) __attribute__((always_inline)) {
             const V shift = bias ? load_n(bias + c, lanes) : zero();
             return fma(v - load_n(mean + c, lanes), load_n(factor + c, lanes), shift);
           });

@@ -44,7 +44,7 @@ RL_INLINE void map_bytes(const Call& call, int64_t begin, int64_t end) {
   uint8_t* out = static_cast<uint8_t*>(call.operand[2]);
   const Op op(p);
   const V low = set(p.qmin), high = set(p.qmax);
-  const auto map_row = [&](uint8_t * o, auto x, auto y, int64_t n) __attribute__((always_inline)) {
+  const auto map_row = [&](uint8_t* o, auto x, auto y, int64_t n) __attribute__((always_inline)) {
     int64_t i = 0;
     for (; i + kWidth <= n; i += kWidth) store_u8(o + i, round_int(min(max(op(x.at(i), y.at(i)), low), high)));
     const int left = int(n - i);
@@ -52,7 +52,7 @@ RL_INLINE void map_bytes(const Call& call, int64_t begin, int64_t end) {
   };
   const bool a_varies = p.a_strides[p.rank - 1] != 0, b_varies = p.b_strides[p.rank - 1] != 0;
   const int64_t* const strides[] = {p.a_strides, p.b_strides};
-  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t(&from)[2], int64_t n) {
+  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t (&from)[2], int64_t n) {
     const Varying va{a + from[0]}, vb{b + from[1]};
     if (a_varies && b_varies) return map_row(out + to, va, vb, n);
     const Constant ca{set(float(*va.p))}, cb{set(float(*vb.p))};

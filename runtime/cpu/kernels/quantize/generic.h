@@ -47,7 +47,7 @@ RL_INLINE void map_scaled(const Call& call, int64_t begin, int64_t end) {
   auto* out = static_cast<typename Op::Out*>(call.operand[3]);
   const bool varies = p.scale_strides[p.rank - 1] != 0;
   const int64_t* const strides[] = {p.scale_strides};
-  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t(&from)[1], int64_t n) {
+  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t (&from)[1], int64_t n) {
     const float* s = scale + from[0];
     const auto* z = zero_point + from[0];
     int64_t i = 0;

@@ -26,7 +26,7 @@ RL_INLINE void choose(const Call& call, int64_t begin, int64_t end) {
   const int64_t* const strides[] = {p.condition_strides, p.a_strides, p.b_strides};
   const int64_t last = p.rank - 1;
   const int varying = (p.condition_strides[last] != 0) * 4 + (p.a_strides[last] != 0) * 2 + (p.b_strides[last] != 0);
-  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t(&from)[3], int64_t n) {
+  for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t (&from)[3], int64_t n) {
     const uint8_t* c = condition + from[0];
     const T *x = a + from[1], *y = b + from[2];
     T* o = out + to;
