@@ -38,8 +38,8 @@ struct Step {
   int threads = 1;
 };
 
-// Blocks of memory for runs. A block is kept for later ones; one that is more than 4 times (and 4 MiB) too large for 100
-// runs in a row goes back to the system.
+// Blocks of memory for runs. A block is kept for later ones; one that is more than 4 times (and 4 MiB) too large for
+// 100 runs in a row goes back to the system.
 class ArenaPool {
  public:
   struct Block {
