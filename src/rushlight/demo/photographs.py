@@ -15,10 +15,10 @@ from rushlight.runtime.errors import FormatError
 from rushlight.runtime.ops import Array
 
 SAMPLES = {
-    "astronaut": "astronaut.png",
-    "cat": "chelsea.png",
     "coffee": "coffee.png",
+    "cat": "chelsea.png",
     "motorcycle": "motorcycle_left.png",
+    "astronaut": "astronaut.png",
     "rocket": "rocket.jpg",
 }
 """The natural photographs in colour."""
