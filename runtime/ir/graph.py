@@ -141,12 +141,7 @@ class Graph:
         """Every use of `old` becomes a use of `new`; their types must agree."""
         if old.type != new.type:
             raise ShapeError(f"cannot replace {old} by {new}")
-        for node in self.nodes:
-            node.inputs = [new if value is old else value for value in node.inputs]
-        self.outputs = [(name, new if value is old else value) for name, value in self.outputs]
-        for state in self.states:
-            if state.after is old:
-                state.after = new
+        self.replace_many({old: new})
 
     def replace_many(self, mapping: Mapping[Value, Value]) -> None:
         """`replace` for many values in one walk; chains (a -> b, b -> c) are followed."""

@@ -33,6 +33,8 @@ from .shapes import broadcast_shapes, check_vector
 from .windows import channel_axis
 
 MAX_DEPTH = (2**31 - 1) // (255 * 128)
+"""Products of a uint8 difference and an int8 whose sum is sure to fit int32."""
+
 _EPILOGUE = {
     "x_zero_point": X_ZERO_POINT,
     "residual_scale": Attr("float", 0.0, "factor of the residual; its zero point is inside bias"),

@@ -15,24 +15,20 @@ A family module defines its operators at import, and importing `rushlight.runtim
     )
 
 Names and attributes follow PyTorch's functional API. Tests, documentation, the builder's methods, one-to-one importer
-rules and the support matrix come from the record.
+rules come from the record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError, UnsupportedError
 from ..types import TensorType
-
-if TYPE_CHECKING:
-    from ..ir.builder import GraphBuilder
-    from ..ir.graph import Value
 
 Array: TypeAlias = npt.NDArray[Any]
 AttrValue: TypeAlias = Any
@@ -224,6 +220,3 @@ def get(name: str) -> OpDef:
 def registry() -> Mapping[str, OpDef]:
     """All operators by name."""
     return _REGISTRY
-
-
-Decompose: TypeAlias = "Callable[[GraphBuilder, Value], Value]"

@@ -22,7 +22,7 @@ Perm: TypeAlias = tuple[int, ...]
 
 NCHW_OF_NHWC: Perm = (0, 3, 1, 2)
 
-ELEMENTWISE = ("unary", "cast", "binary", "quantized_elementwise")
+ELEMENTWISE = ("unary", "cast", "binary")
 
 
 @dataclass(frozen=True)

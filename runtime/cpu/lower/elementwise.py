@@ -40,8 +40,6 @@ def _function_params(name: str, attrs: Mapping[str, Any]) -> dict[str, Param]:
     if name == "clamp":
         low, high = attrs["min"], attrs["max"]
         return {"alpha": -np.inf if low is None else low, "beta": np.inf if high is None else high}
-    if name == "softplus":
-        return {"alpha": 1.0, "beta": 20.0}
     return {"alpha": attrs[ALPHA[name]] if name in ALPHA else 0.0, "beta": 0.0}
 
 

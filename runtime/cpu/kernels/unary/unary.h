@@ -1,8 +1,8 @@
 // out[i] = f(x[i]) for i in [0, n), float32.
 //
 // x and out are dense, of any alignment; out may be x itself, else they do not overlap. Nothing is read or written past
-// n. alpha and beta are the function's own: bounds of clamp, slope of leaky_relu, scale of elu, sharpness and threshold
-// of softplus; others ignore them. NaN gives NaN, but for sign (0). Errors and edges are stated in vec/math.h.
+// n. alpha and beta are the function's own: bounds of clamp, slope of leaky_relu, scale of elu;
+// others ignore them. NaN gives NaN, but for sign (0). Errors and edges are stated in vec/math.h.
 #pragma once
 
 #include "kernels/kernel.h"
