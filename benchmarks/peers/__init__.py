@@ -1,0 +1,1 @@
+"""Latency, memory and accuracy of Rushlight beside other runtimes, on public architectures."""
