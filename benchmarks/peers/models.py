@@ -213,6 +213,16 @@ MODELS: dict[str, Callable[[], Model]] = {
 }  # fmt: skip
 
 
+def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename values in all nodes, those of branches too, which see the values around them."""
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [names.get(value, value) for value in values]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                rename(attribute.g, names)
+
+
 def silero_vad() -> bytes:
     """The 16 kHz model of the silero-vad package, its rate fixed, its state [batch, 2, 128] so that every input has the
     batch first."""
@@ -221,13 +231,7 @@ def silero_vad() -> bytes:
         raise SystemExit("silero_vad: pip install --no-deps silero-vad")
     model = onnx.load(Path(spec.submodule_search_locations[0]) / "data" / "silero_vad_16k_op15.onnx")
     graph, helper = model.graph, onnx.helper
-    for node in graph.node:
-        for i, name in enumerate(node.input):
-            if name == "state":
-                node.input[i] = "state_first"
-        for i, name in enumerate(node.output):
-            if name == "stateN":
-                node.output[i] = "state_next"
+    rename(graph, {"state": "state_first", "stateN": "state_next"})
     del graph.input[:], graph.output[1:]
     graph.initializer.append(onnx.numpy_helper.from_array(np.array(16000, np.int64), "sr"))
     graph.node.insert(0, helper.make_node("Transpose", ["state"], ["state_first"], perm=[1, 0, 2]))
