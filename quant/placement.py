@@ -13,13 +13,13 @@ import numpy as np
 
 from rushlight.runtime.ir import Graph, Node, Value
 from rushlight.runtime.ops.integer import MAX_DEPTH
-from rushlight.runtime.passes.quantized import is_clamp
+from rushlight.runtime.passes.affine import is_affine
+from rushlight.runtime.passes.quantized import is_clamp, is_move
 
 MATRIX = ("conv2d", "linear")
 UNARY = {"relu", "clamp", "hardswish", "silu", "sigmoid", "hardsigmoid", "gelu", "tanh", "mish", "leaky_relu", "elu"}
 MOVES = {"reshape", "permute", "slice", "flip"}
-SAME_RANGE = {"max_pool2d", "concat", *MOVES}
-"""Operators whose result holds nothing but elements of their inputs: one quantization serves all of them."""
+"""Operators that may move a value before it is quantized for their reader."""
 
 
 @dataclass
@@ -70,13 +70,18 @@ def _is_candidate(node: Node) -> bool:
         return False
     name = node.op.name
     if name in ("add", "mul"):
-        return all(value is not None and not value.is_constant for value in node.inputs)
+        return is_affine(node) or all(value is not None and not value.is_constant for value in node.inputs)
     if name == "mean":
         rank = node.inputs[0].type.rank if node.inputs[0] is not None else 0
         return rank == 4 and sorted(d % 4 for d in node.attrs["dim"]) in ([1, 2], [2, 3])
     if name == "concat":
         return all(value is not None and not value.is_constant for value in node.inputs)
-    return name in UNARY or name in SAME_RANGE or name == "avg_pool2d"
+    return name in UNARY or name == "avg_pool2d" or _keeps_range(node)
+
+
+def _keeps_range(node: Node) -> bool:
+    """Whether the result holds nothing but elements of the inputs, so that one quantization serves all of them."""
+    return node.op.name in ("max_pool2d", "concat", *MOVES) or (node.op.name == "interpolate" and is_move(node))
 
 
 def _integer_nodes(graph: Graph, users: dict[Value, list[Node]], kept: set[Value]) -> set[Node]:
@@ -107,7 +112,7 @@ def _is_private(value: Value, users: dict[Value, list[Node]], kept: set[Value]) 
 
 def _absorbed(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> set[Value]:
     """The matrix operator's result that an addition takes in unquantized: it becomes that operator's residual."""
-    if node.op.name != "add":
+    if node.op.name != "add" or is_affine(node):
         return set()
     left, right = _reads(node)
     if left.type != right.type:
@@ -124,6 +129,8 @@ def _merges(value: Value, reader: Node, users: dict[Value, list[Node]], kept: se
     producer = value.producer
     if producer is None or not _is_private(value, users, kept):
         return False
+    if is_affine(reader):
+        return is_affine(producer)
     if is_clamp(reader):
         return producer.op.name in (*MATRIX, "add", "mul", "mean", "avg_pool2d", *UNARY)
     return reader.op.name in UNARY and producer.op.name in UNARY and not _clamps_an_operator(producer, users, kept)
@@ -159,7 +166,7 @@ def _share(wanted: Iterable[Value], integer: set[Node]) -> list[list[Value]]:
         return value
 
     for node in integer:
-        if node.op.name in SAME_RANGE and node.output in leader:
+        if _keeps_range(node) and node.output in leader:
             for value in _reads(node):
                 if value in leader:
                     leader[find(value)] = find(node.output)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.model import Model, load
-from rushlight.runtime.passes import canonicalize
+from rushlight.runtime.passes import canonicalize, decompose
 from rushlight.runtime.program import Program
 
 from .calibrate import observe
@@ -19,6 +19,9 @@ from .placement import place_quantization
 from .report import layer_report, write_report
 
 SCHEMES = ("int8",)
+
+DECOMPOSED = ("conv1d", "conv_transpose1d", "conv_transpose2d", "adaptive_avg_pool2d")
+"""Operators that are quantized as what they are made of."""
 
 
 def quantize(
@@ -52,6 +55,8 @@ def quantize(
     if any(node.op.name == "dequantize" for node in graph.nodes):
         raise QuantizationError("the program is quantized already")
     canonicalize(graph)
+    while decompose(graph, lambda node: node.op.name not in DECOMPOSED):
+        canonicalize(graph)
     placement = place_quantization(graph)
     if not placement.weights:
         raise QuantizationError("there is no convolution or linear layer with constant weights to quantize")

@@ -73,6 +73,20 @@ def test_patches_of_a_vision_transformer_are_a_view() -> None:
     assert counts == {"conv2d": 1, "reshape": 1}
 
 
+def test_axes_to_be_merged_become_neighbours_by_one_permutation() -> None:
+    """Channels that move apart into an image of twice the size, between convolutions."""
+
+    def build(b: GraphBuilder, x: Any) -> Any:
+        y = b.conv2d(b.permute(x, dims=(0, 3, 1, 2)), weights(8, 3, 1, 1))
+        n, _, h, w = y.shape
+        y = b.permute(b.reshape(y, shape=(n, 2, 2, 2, h, w)), dims=(0, 3, 4, 1, 5, 2))
+        y = b.conv2d(b.reshape(y, shape=(n, 2, 2 * h, 2 * w)), weights(5, 2, 1, 1))
+        return b.permute(y, dims=(0, 2, 3, 1))
+
+    counts, _ = rewrite(build, "N", 6, 5, 3)
+    assert counts == {"conv2d": 2, "reshape": 2, "permute": 1}
+
+
 def test_flattening_needs_the_logical_order() -> None:
     def build(b: GraphBuilder, x: Any) -> Any:
         y = b.conv2d(x, weights(4, 3, 1, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -103,34 +103,41 @@ def _reference(
     return from_channels_first(out, layout)
 
 
-def _insert_zeros(b: GraphBuilder, x: Value, axes: Sequence[int], stride: Sequence[int]) -> Value:
-    """`stride` - 1 zeros between neighbours along each of `axes`."""
-    apart: list[Any] = []
-    ends: list[int] = []
-    joined: list[Any] = []
-    for axis, size in enumerate(x.shape):
-        apart.append(size)
-        ends.append(0)
-        joined.append(size)
-        if axis in axes:
-            step = stride[axes.index(axis)]
-            apart.append(1)
-            ends.append(step - 1)
-            joined[-1] = size * step
-    x = b.reshape(x, shape=apart)
-    x = b.pad(x, pads=(*(0,) * len(apart), *ends))
-    x = b.reshape(x, shape=joined)
-    kept = [x.shape[axis] - (step - 1) for axis, step in zip(axes, stride, strict=True)]
-    return b.slice(x, axes=axes, starts=(0,) * len(axes), ends=kept, steps=(1,) * len(axes))  # type: ignore[no-any-return]
+def _spread_taps(b: GraphBuilder, weight: Value, dilation: Sequence[int]) -> Value:
+    """``[I, O, kh, kw]`` with the zeros of the dilation written out between the taps."""
+    inputs, per_group, kh, kw = weight.type.static_shape()
+    dh, dw = dilation
+    weight = b.reshape(weight, shape=(inputs, per_group, kh, 1, kw, 1))
+    weight = b.pad(weight, pads=(0,) * 9 + (dh - 1, 0, dw - 1))
+    weight = b.reshape(weight, shape=(inputs, per_group, kh * dh, kw * dw))
+    ends = [dh * (kh - 1) + 1, dw * (kw - 1) + 1]
+    return b.slice(weight, axes=(2, 3), starts=(0, 0), ends=ends, steps=(1, 1))  # type: ignore[no-any-return]
 
 
-def _swap_channels(b: GraphBuilder, weight: Value, groups: int) -> Value:
-    """``[I, O / groups, kh, kw]`` as ``[O, I / groups, kh, kw]``, taps in reverse order."""
-    inputs, per_group, *kernel = weight.type.static_shape()
-    weight = b.reshape(weight, shape=(groups, inputs // groups, per_group, *kernel))
-    weight = b.permute(weight, dims=(0, 2, 1, 3, 4))
-    weight = b.reshape(weight, shape=(groups * per_group, inputs // groups, *kernel))
-    return b.flip(weight, dims=(2, 3))  # type: ignore[no-any-return]
+class _Phases(NamedTuple):
+    """How one axis of a strided transposed convolution becomes a convolution with `stride` times the channels.
+
+    Element ``stride * q + p - crop`` of the result is phase p at place q, a sum of `taps` elements of x from place
+    ``q - before``. Taps are padded by `lead` zeros, and at the end to a whole number of strides.
+    """
+
+    taps: int
+    lead: int
+    crop: int
+    before: int
+    after: int
+
+
+def _phases(kernel: int, stride: int, begin: int, end: int, extra: int) -> _Phases:
+    """For padding `begin` and `end`, output padding `extra`. Cropping costs less than another tap everywhere."""
+    for crop in (0, begin % stride):
+        last = (stride - 1 + begin - crop) // stride
+        lead = last * stride - (begin - crop)
+        taps = -(-(lead + kernel) // stride)
+        if taps == -(-kernel // stride):
+            break
+    places = -(-(kernel - begin - end + extra + crop) // stride)  # beyond one for every element of x but the first
+    return _Phases(taps, lead, crop, taps - 1 - last, places - 1 + last)
 
 
 def _decompose(
@@ -146,21 +153,43 @@ def _decompose(
     groups: int,
     layout: str,
 ) -> Value:
-    """Zeros between the elements, then a convolution with the flipped weights."""
-    axes = spatial_axes(4, layout)
-    if any(s > 1 for s in stride):
-        x = _insert_zeros(b, x, axes, stride)
-    kernel = weight.type.static_shape()[2:]
-    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    pads = [reach[0] - padding[0], reach[1] - padding[1]]
-    pads += [reach[0] - padding[2] + output_padding[0], reach[1] - padding[3] + output_padding[1]]
+    """A convolution that makes the elements between two strides of the result as channels, which then move apart."""
+    if layout == "NHWC":
+        x = b.permute(x, dims=(0, 3, 1, 2))
+    if any(d > 1 for d in dilation):
+        weight = _spread_taps(b, weight, dilation)
+    inputs, per_group, kh, kw = weight.type.static_shape()
+    sh, sw = stride
+    rows = _phases(kh, sh, padding[0], padding[2], output_padding[0])
+    columns = _phases(kw, sw, padding[1], padding[3], output_padding[1])
+    out_h, out_w = _infer(2, x.type, weight.type, None, stride=stride, padding=padding, output_padding=output_padding,
+                          dilation=(1, 1), groups=groups).shape[2:]  # fmt: skip
+
+    fill = (rows.taps * sh - kh - rows.lead, columns.taps * sw - kw - columns.lead)
+    weight = b.pad(weight, pads=(0, 0, rows.lead, columns.lead, 0, 0, *fill))
+    weight = b.reshape(weight, shape=(groups, inputs // groups, per_group, rows.taps, sh, columns.taps, sw))
+    weight = b.flip(b.permute(weight, dims=(0, 4, 6, 2, 1, 3, 5)), dims=(5, 6))
+    channels = groups * sh * sw * per_group
+    weight = b.reshape(weight, shape=(channels, inputs // groups, rows.taps, columns.taps))
+    if bias is not None and sh * sw > 1:
+        bias = b.reshape(bias, shape=(groups, 1, per_group))
+        bias = b.reshape(b.expand(bias, shape=(groups, sh * sw, per_group)), shape=(channels,))
+
+    pads = (rows.before, columns.before, rows.after, columns.after)
     if min(pads) < 0:
         starts = [max(0, -p) for p in pads[:2]]
-        ends = [x.shape[axis] - max(0, -p) for axis, p in zip(axes, pads[2:], strict=True)]
-        x = b.slice(x, axes=axes, starts=starts, ends=ends, steps=(1, 1))
-    flipped = _swap_channels(b, weight, groups)
-    padding = tuple(max(0, p) for p in pads)
-    return b.conv2d(x, flipped, bias, padding=padding, dilation=dilation, groups=groups, layout=layout)  # type: ignore[no-any-return]
+        ends = [size - max(0, -p) for size, p in zip(x.shape[2:], pads[2:], strict=True)]
+        x = b.slice(x, axes=(2, 3), starts=starts, ends=ends, steps=(1, 1))
+    out = b.conv2d(x, weight, bias, padding=tuple(max(0, p) for p in pads), groups=groups)
+    if sh * sw > 1:
+        batch, _, h, w = out.shape
+        out = b.reshape(out, shape=(batch, groups, sh, sw, per_group, h, w))
+        out = b.permute(out, dims=(0, 1, 4, 5, 2, 6, 3))
+        out = b.reshape(out, shape=(batch, groups * per_group, h * sh, w * sw))
+        starts = [rows.crop, columns.crop]
+        ends = [start + size for start, size in zip(starts, (out_h, out_w), strict=True)]
+        out = b.slice(out, axes=(2, 3), starts=starts, ends=ends, steps=(1, 1))
+    return b.permute(out, dims=(0, 2, 3, 1)) if layout == "NHWC" else out  # type: ignore[no-any-return]
 
 
 def _decompose_1d(b: GraphBuilder, x: Value, weight: Value, bias: Value | None = None, **attrs: Any) -> Value:
@@ -191,6 +220,9 @@ conv_transpose2d = define(
         ((2, 3, 5, 4), (3, 2, 3, 3), None, {"stride": (2, 3), "padding": (1, 0, 1, 2), "output_padding": (1, 0)}),
         ((1, 4, 3, 3), (4, 3, 3, 2), 6, {"groups": 2, "dilation": (2, 3)}),
         ((1, 2, 6, 6), (2, 2, 2, 2), 2, {"padding": (2, 3, 1, 2)}),
+        ((2, 4, 3, 4), (4, 2, 3, 2), 4, {"groups": 2, "stride": (2, 3), "dilation": (2, 2), "padding": (1, 2, 3, 0)}),
+        ((1, 2, 4, 4), (2, 3, 1, 3), 3, {"stride": (3, 2), "padding": (0, 1, 0, 1), "output_padding": (2, 1)}),
+        ((1, 2, 5, 5), (2, 3, 5, 2), None, {"stride": (2, 2), "padding": (4, 3, 3, 2)}),
         ((1, 5, 4, 3), (3, 2, 4, 4), 2, {"stride": (2, 2), "padding": (1, 1, 1, 1), "layout": "NHWC"}),
         ((1, 1, 1, 1), (1, 1, 1, 1), 1, {}),
         ((0, 2, 3, 3), (2, 3, 2, 2), None, {"stride": (2, 2)}),

@@ -17,7 +17,7 @@ from ..types import Dim, DimLike, TensorType, product
 from .activation import ACTIVATION_ATTRS, activate
 from .conv import LAYOUT, convolve, infer_conv
 from .fma import fma
-from .integer_samples import qadd_cases, qconv2d_cases, qlinear_cases, qlut_cases, qmul_cases
+from .integer_samples import qadd_cases, qaffine_cases, qconv2d_cases, qlinear_cases, qlut_cases, qmul_cases
 from .opdef import Array, Attr, define
 from .requantize import (
     RANGE,
@@ -29,7 +29,7 @@ from .requantize import (
     subtract_zero_point,
     to_uint8,
 )
-from .shapes import broadcast_shapes, check_vector
+from .shapes import broadcast_shapes, check_vector, normalize_axis
 from .windows import channel_axis
 
 MAX_DEPTH = (2**31 - 1) // (255 * 128)
@@ -293,5 +293,31 @@ define(
     reference=lambda x, table: table[x],
     cases=qlut_cases,
     doc="table[x]: any function of a uint8 value, as 256 uint8 results.",
+    tolerance=0.0,
+)
+
+
+def _infer_qaffine(x: TensorType, scale: TensorType, offset: TensorType, *, axis: int) -> TensorType:
+    check_uint8(x=x)
+    channels = x.shape[normalize_axis(axis, x.rank)]
+    check_vector("scale", scale, np.dtype(np.float32), channels)
+    check_vector("offset", offset, np.dtype(np.float32), channels)
+    return x
+
+
+def _qaffine(x: Array, scale: Array, offset: Array, *, axis: int) -> Array:
+    shape = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+    return to_uint8(fma(x.astype(np.float32), scale.reshape(shape), offset.reshape(shape)), 0, 255)
+
+
+define(
+    "qaffine",
+    family="integer",
+    inputs=("x", "scale", "offset"),
+    attrs={"axis": Attr("int", doc="axis of x along which scale and offset are [C]")},
+    infer=_infer_qaffine,
+    reference=_qaffine,
+    cases=qaffine_cases,
+    doc="v = fma(x, scale[c], offset[c]) of uint8 x: a batch norm that no convolution takes in.",
     tolerance=0.0,
 )

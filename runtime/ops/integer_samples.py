@@ -87,6 +87,12 @@ def qlut_cases() -> Iterator[Case]:
         yield Case((_bytes(shape), _bytes((256,), 1)))
 
 
+def qaffine_cases() -> Iterator[Case]:
+    for shape, axis in (((65,), 0), ((2, 5, 7, 33), 3), ((2, 5, 3, 4), 1), ((3, 9, 2), -2), ((0, 4), 1)):
+        scale, offset = sample((shape[axis],), low=-2, high=2, seed=2), sample((shape[axis],), low=0, high=255, seed=3)
+        yield Case((_bytes(shape), scale, offset), {"axis": axis})
+
+
 def qavg_pool2d_cases() -> Iterator[Case]:
     common = {"x_zero_point": 11, "scale": 0.9, "offset": 20.0}
     for attrs in (

@@ -52,6 +52,7 @@ class _Walk:
         self.nodes: list[Node] = []
         self.held: dict[Value, Held] = {}
         self.made: dict[tuple[Value, Perm], Value] = {}
+        self.kept = graph.kept()
 
     def run(self) -> None:
         graph = self.graph
@@ -221,6 +222,7 @@ class _Walk:
         return self.mapped(node, lambda perm: {} if axis is None else {"axis": perm[axis]})
 
     visit_dequantize = visit_quantize
+    visit_qaffine = visit_quantize
 
     def visit_concat(self, node: Node) -> bool:
         perm = self.common_perm(node.inputs, node.output.type.rank)
@@ -254,7 +256,7 @@ class _Walk:
     visit_qmean = reduce
 
     def visit_reshape(self, node: Node) -> bool:
-        """Merging or splitting axes that are neighbours in memory too leaves the order as it is."""
+        """Merges or splits axes in the order that they are held in; axes to be merged become neighbours first."""
         (x,) = node.inputs
         assert x is not None
         held = self.holding(x)
@@ -263,19 +265,17 @@ class _Walk:
         groups = _groups(x.shape, node.output.shape)
         if groups is None:
             return False
-        blocks: list[tuple[int, range]] = []  # first physical axis, logical output axes
-        for before, after in groups:
-            axes = [held.perm[d] for d in before]
-            if axes != list(range(axes[0], axes[0] + len(axes))):
-                return False
-            blocks.append((axes[0], after))
+        groups.sort(key=lambda group: held.perm[group[0].start])
+        order = tuple(held.perm[d] for before, _ in groups for d in before)
+        if order != tuple(range(len(order))) and node.output in self.kept:
+            return False
         perm = [0] * node.output.type.rank
         shape: list[DimLike] = []
-        for _, after in sorted(blocks, key=lambda block: block[0]):
+        for _, after in groups:
             for d in after:
                 perm[d] = len(shape)
                 shape.append(node.output.shape[d])
-        new = self.emit("reshape", [held.value], {"shape": tuple(shape)}, node)
+        new = self.emit("reshape", [self.reorder(held.value, order)], {"shape": tuple(shape)}, node)
         self.record(node.output, new.output, tuple(perm))
         return True
 

@@ -15,8 +15,9 @@ import numpy as np
 from ..errors import ShapeError
 from ..ir import Graph, Node, Value, constant, make_node
 from ..ops import get
+from .affine import lower_affine
 from .lookup import lookup_table
-from .quantized import Quantized, Reader, clamp_range, is_activation, is_clamp, is_same, parameters, weight
+from .quantized import Quantized, Reader, clamp_range, is_activation, is_clamp, is_move, is_same, parameters, weight
 
 
 def lower_quant(graph: Graph) -> bool:
@@ -53,6 +54,8 @@ class _Lower:
                 if start is not None:
                     rule = rules.get(start.op.name)
                     new = rule(start, node) if rule else None
+                    if new is None:
+                        new = lower_affine(start, node, self.reader)
                     if new is None:
                         new = lookup_table(node, self.reader) or self.requantize_move(start, node)
                 else:
@@ -242,7 +245,7 @@ class _Lower:
 
     def requantize_move(self, start: Node, quantize: Node) -> Node | None:
         """Operators that only move elements run on the integers, where the quantization is unchanged."""
-        if start.op.family != "move" or start.op.name == "pad" or clamp_range(quantize, start) != (0, 255):
+        if not is_move(start) or clamp_range(quantize, start) != (0, 255):
             return None
         parts = [self.reader.quantized(value) for value in start.inputs]
         if any(part is None or not is_same(part, quantize) for part in parts):

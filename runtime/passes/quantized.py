@@ -59,6 +59,13 @@ def is_clamp(node: Node) -> bool:
     )
 
 
+def is_move(node: Node) -> bool:
+    """Whether the result holds nothing but elements of the inputs, in other places."""
+    if node.op.name == "interpolate":
+        return bool(node.attrs["mode"] == "nearest")
+    return node.op.family == "move" and node.op.name != "pad"
+
+
 def is_activation(node: Node) -> bool:
     """Whether a quantize or dequantize node is per tensor, on uint8, with constant parameters and a sound scale."""
     _, scale, zero_point = node.inputs

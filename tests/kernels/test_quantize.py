@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rushlight.runtime.ops import get
+from rushlight.runtime.ops.fma import fma
 
 from .harness import Array, available_rows, run, same_bits
 from .test_binary import strides
@@ -45,6 +46,10 @@ def test_per_tensor_and_per_axis(row: Any, shapes: tuple[tuple[int, ...], ...]) 
         with np.errstate(invalid="ignore"):
             v = np.rint(x / scale) + zero_point.astype(np.float32)
         expected = np.clip(np.where(np.isnan(v), limits.min, v), limits.min, limits.max).astype(quantized)
+    elif row.op == "qaffine":
+        x = rng.integers(0, 256, shape).astype(np.uint8)
+        scale, zero_point = scale * 100, rng.uniform(-200, 300, parameters).astype(np.float32)
+        expected = np.rint(np.clip(fma(x.astype(np.float32), scale, zero_point), 0, 255)).astype(np.uint8)
     else:
         x = rng.integers(-128 if quantized == np.int8 else 0, 127, shape).astype(quantized)
         expected = (x.astype(np.float32) - zero_point.astype(np.float32)) * scale

@@ -65,6 +65,7 @@ def lower_qbinary(node: Node, lower: Lowering) -> bool:
 RULES: Mapping[str, Rule] = {
     "quantize": lower_quantize,
     "dequantize": lower_quantize,
+    "qaffine": lower_quantize,
     "qlut": lower_table,
     "qadd": lower_qbinary,
     "qmul": lower_qbinary,

@@ -37,6 +37,13 @@ struct dequantize {
   using Zero = Quantized;
   RL_INLINE static V apply(V x, V scale, V zero) { return (x - zero) * scale; }
 };
+template <class Quantized>
+struct qaffine {
+  using X = Quantized;
+  using Out = Quantized;
+  using Zero = float;
+  RL_INLINE static V apply(V x, V scale, V offset) { return fma(x, scale, offset); }
+};
 
 template <class Op>
 RL_INLINE void map_scaled(const Call& call, int64_t begin, int64_t end) {
