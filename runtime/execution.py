@@ -17,18 +17,17 @@ from .plan.plan import ARENA, CONSTANT, INPUT, Binding, Location, ReferenceCall
 
 
 class Execution:
-    """A plan for one choice of sizes, ready to run on many threads at once."""
+    """A plan for one choice of sizes, ready to run on many threads at once. `is_native`: no step runs in Python."""
 
     def __init__(self, plan: Plan, binding: Binding, executor: _core.Executor) -> None:
         self.binding = binding
         self._constants = plan.constants
-        self._native = executor.bind(binding.steps, binding.arena_bytes)
+        self.native = executor.bind(binding.steps, binding.arena_bytes, binding.copies)
         self._nodes = [step.node for step in plan.steps if isinstance(step, KernelStep)]
         self._outputs = [
             (shape, value.dtype) for shape, (_, value) in zip(binding.output_shapes, plan.graph.outputs, strict=True)
         ]
-        only_native = all(isinstance(segment, tuple) for segment in binding.segments)
-        self._is_whole = only_native and not binding.copies
+        self.is_native = all(isinstance(segment, tuple) for segment in binding.segments)
 
     def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
         """Contiguous inputs, checked by the caller; new outputs. `times` gets every step's nanoseconds, in order.
@@ -36,33 +35,25 @@ class Execution:
         Raises ShapeError for an index of what is not there.
         """
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        if self._is_whole and times is None:
-            self._check(self._native.run(inputs, outputs))
-        else:
-            self._run_segments(inputs, outputs, times)
-        return outputs
-
-    def _run_segments(self, inputs: list[Array], outputs: list[Array], times: list[int] | None) -> None:
-        session = self._native.session(inputs, outputs)
+        session = self.native.session(inputs, outputs)
         memory = _Memory(session, self.binding.arena_bytes, self._constants, inputs, outputs)
         for segment in self.binding.segments:
             if isinstance(segment, tuple):
                 if times is None:
-                    self._check(session.run(*segment))
+                    self.check(session.run(*segment))
                 else:
                     fault, nanoseconds = session.run_timed(*segment)
-                    self._check(fault)
+                    self.check(fault)
                     times += nanoseconds
             else:
                 start = time.perf_counter_ns()
                 _run_reference(segment, memory)
                 if times is not None:
                     times.append(time.perf_counter_ns() - start)
-        for index, location in self.binding.copies:
-            target = outputs[index]
-            target[...] = memory.view(location, target.shape, target.dtype)
+        session.finish()
+        return outputs
 
-    def _check(self, fault: int) -> None:
+    def check(self, fault: int) -> None:
         """Raises ShapeError where a native run ended at step `fault`."""
         if fault >= 0:
             node = self._nodes[fault]

@@ -3,6 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
+class Calls:
+    """The plans that a method used last, and the short way to run them."""
+
+    def __init__(self, inputs: Sequence[tuple[str, object]], outputs: Sequence[tuple[str, object]]) -> None: ...
+    def remember(self, inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]], plan: Plan) -> None: ...
+    def run(self, arrays: object) -> object:
+        """
+        The outputs; None where a call takes more than is done here: other types, shapes not seen, memory not contiguous, an index out of range.
+        """
+
+    def run_named(self, arrays: object) -> object:
+        """
+        The outputs; None where a call takes more than is done here: other types, shapes not seen, memory not contiguous, an index out of range.
+        """
+
 class RowInfo:
     """One compiled kernel."""
 
@@ -66,9 +81,14 @@ class Executor:
     def threads(self) -> int: ...
     @property
     def held_bytes(self) -> int: ...
-    def bind(self, steps: Sequence[tuple[str, bytes, Sequence[tuple[int, int, int]]]], arena_bytes: int) -> Plan:
+    def bind(
+        self,
+        steps: Sequence[tuple[str, bytes, Sequence[tuple[int, int, int]]]],
+        arena_bytes: int,
+        copies: Sequence[tuple[int, tuple[int, int, int], int]] = [],
+    ) -> Plan:
         """
-        A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, output, fault.
+        A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, location, bytes); spaces are none, constant, arena, input, output, fault.
         """
 
 class Plan:
@@ -79,22 +99,24 @@ class Plan:
     @property
     def arena_bytes(self) -> int: ...
     def __len__(self) -> int: ...
-    def run(self, inputs: list[Any], outputs: list[Any]) -> int:
-        """
-        Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL. Returns the index of the step that met an index out of range and ended the run, else -1.
-        """
-
     def session(self, inputs: list[Any], outputs: list[Any]) -> Session:
-        """A run in parts, for plans with steps in Python between native ones."""
+        """
+        A run in parts, for plans with steps in Python between native ones; the arrays are contiguous and sized as planned.
+        """
 
 class Session:
     """One run in progress."""
 
     def run(self, first: int, last: int) -> int:
-        """Runs steps [first, last); returns what Plan.run returns."""
+        """
+        Runs steps [first, last) with the GIL released; returns the index of the step that met an index out of range and ended the run, else -1.
+        """
 
     def run_timed(self, first: int, last: int) -> tuple[int, list[int]]:
         """What run returns, and each step's nanoseconds."""
+
+    def finish(self) -> None:
+        """Copies the outputs that no step writes."""
 
     def arena_view(self, offset: int, bytes: int) -> object:
         """Writable memory of the arena, valid while the session lives."""

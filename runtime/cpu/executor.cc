@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string_view>
 #include <unordered_map>
@@ -18,8 +19,8 @@ namespace {
 
 constexpr size_t kAlignment = 64, kHugePage = size_t(2) << 20;
 
-// Waking a helper costs microseconds: a step must be worth several times as much.
-constexpr double kWorthWaking_ns = 8000;
+// Sharing a step with a helper that waits for it costs about a microsecond: a thread's part must be worth more.
+constexpr double kWorthSharing_ns = 2000;
 // Chunks a thread: enough that a late thread leaves little work behind, few enough that claiming them costs nothing.
 constexpr int64_t kChunksPerThread = 8;
 
@@ -95,37 +96,64 @@ size_t ArenaPool::held_bytes() {
   return total;
 }
 
-BoundPlan::BoundPlan(std::vector<Step> steps, size_t arena_bytes, int threads)
-    : steps_(std::move(steps)), scratch_offset_(round_up(arena_bytes, kAlignment)), threads_(threads) {
+BoundPlan::BoundPlan(std::vector<Step> steps, std::vector<OutputCopy> copies, size_t arena_bytes, int threads)
+    : steps_(std::move(steps)),
+      copies_(std::move(copies)),
+      scratch_offset_(round_up(arena_bytes, kAlignment)),
+      threads_(threads) {
   for (Step& step : steps_) {
     const auto [family, row] = step.kernel;
     step.tasks = family->tasks(*row, step.params.data());
     const double cost = family->cost_ns(*row, step.params.data());
-    step.threads = int(std::clamp<double>(cost / kWorthWaking_ns, 1, threads));
+    cost_ns_ += cost;
+    step.threads = int(std::clamp<double>(cost / kWorthSharing_ns, 1, threads));
+    widest_ = std::max(widest_, step.threads);
     step.chunk = std::max<int64_t>(1, step.tasks / (step.threads * kChunksPerThread));
     scratch_bytes_ = std::max(scratch_bytes_, round_up(family->scratch_bytes(*row, step.params.data()), kAlignment));
   }
 }
 
+namespace {
+
+// Where locations lead in one run.
+struct Memory {
+  std::byte* arena;
+  void* const* inputs;
+  void* const* outputs;
+  int64_t* fault;
+
+  void* operator[](const Location& at) const {
+    switch (at.space) {
+      case Space::none: return nullptr;
+      case Space::constant: return const_cast<void*>(at.address);
+      case Space::arena: return arena + at.offset;
+      case Space::input: return static_cast<std::byte*>(inputs[at.index]) + at.offset;
+      case Space::output: return static_cast<std::byte*>(outputs[at.index]) + at.offset;
+      case Space::fault: return fault;
+    }
+    return nullptr;
+  }
+};
+
+}  // namespace
+
+void BoundPlan::copy_outputs(std::byte* arena, void* const* inputs, void* const* outputs) const {
+  const Memory memory{arena, inputs, outputs, nullptr};
+  for (const OutputCopy& copy : copies_)
+    if (copy.bytes) std::memcpy(outputs[copy.output], memory[copy.from], copy.bytes);
+}
+
 int64_t BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
                        int64_t* nanoseconds) const {
   FlushDenormals flush;
+  const ParallelRegion region(widest_);
   int64_t fault = 0;
+  const Memory memory{arena, inputs, outputs, &fault};
   std::vector<void*> pointers;
   for (size_t i = first; i < last; ++i) {
     const Step& step = steps_[i];
     pointers.resize(step.operands.size());
-    for (size_t k = 0; k < pointers.size(); ++k) {
-      const Location& at = step.operands[k];
-      switch (at.space) {
-        case Space::none: pointers[k] = nullptr; break;
-        case Space::constant: pointers[k] = const_cast<void*>(at.address); break;
-        case Space::arena: pointers[k] = arena + at.offset; break;
-        case Space::input: pointers[k] = static_cast<std::byte*>(inputs[at.index]) + at.offset; break;
-        case Space::output: pointers[k] = static_cast<std::byte*>(outputs[at.index]) + at.offset; break;
-        case Space::fault: pointers[k] = &fault; break;
-      }
-    }
+    for (size_t k = 0; k < pointers.size(); ++k) pointers[k] = memory[step.operands[k]];
     struct Context {
       const Step* step;
       void* const* operands;

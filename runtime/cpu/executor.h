@@ -62,22 +62,49 @@ class ArenaPool {
   std::vector<Block> free_;
 };
 
+// A block that goes back to its pool at the end of a scope.
+class ArenaLease {
+ public:
+  ArenaLease(ArenaPool& pool, size_t bytes) : pool_(pool), block_(bytes ? pool.take(bytes) : ArenaPool::Block{}) {}
+  ArenaLease(const ArenaLease&) = delete;
+  ArenaLease& operator=(const ArenaLease&) = delete;
+  ~ArenaLease() {
+    if (block_.data) pool_.give(block_);
+  }
+  std::byte* data() const { return block_.data; }
+
+ private:
+  ArenaPool& pool_;
+  ArenaPool::Block block_;
+};
+
+// An output that no step writes: it is an input, a constant, or another output.
+struct OutputCopy {
+  int output;
+  Location from;
+  size_t bytes;
+};
+
 class BoundPlan {
  public:
   // `arena_bytes` holds the planned values; scratch memory of the steps is added behind it.
-  BoundPlan(std::vector<Step> steps, size_t arena_bytes, int threads);
+  BoundPlan(std::vector<Step> steps, std::vector<OutputCopy> copies, size_t arena_bytes, int threads);
 
   size_t arena_bytes() const { return scratch_offset_ + scratch_bytes_ * size_t(threads_); }
   size_t size() const { return steps_.size(); }
+  double cost_ns() const { return cost_ns_; }  // of all steps on one core, roughly
   // Runs steps [first, last) over `arena`; `nanoseconds`, if given, gets the time of each of them. Ends at the first
   // step with a fault and returns its index, else -1.
   int64_t run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
               int64_t* nanoseconds) const;
+  void copy_outputs(std::byte* arena, void* const* inputs, void* const* outputs) const;
 
  private:
   std::vector<Step> steps_;
+  std::vector<OutputCopy> copies_;
+  double cost_ns_ = 0;
   size_t scratch_offset_, scratch_bytes_ = 0;
-  int threads_;
+  int threads_, widest_ = 1;  // that the caller allows; that any step uses
 };
 
 }  // namespace rushlight

@@ -6,42 +6,20 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstring>
 #include <memory>
 
-#include "executor.h"
+#include "calls.h"
 #include "isa.h"
 #include "peak.h"
 #include "pool.h"
 #include "registry.h"
+#include "session.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace rushlight;
 
 namespace {
-
-using Objects = nb::typed<nb::list, nb::any>;
-
-// A contiguous view of an object's memory (buffer protocol), held while it lives.
-class Buffer {
- public:
-  explicit Buffer(nb::handle object, bool writable = false) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0)
-      throw nb::python_error();
-  }
-  Buffer(Buffer&& other) noexcept : view_(other.view_) { other.view_.obj = nullptr; }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() {
-    if (view_.obj) PyBuffer_Release(&view_);
-  }
-  void* data() const { return view_.buf; }
-  size_t bytes() const { return size_t(view_.len); }
-
- private:
-  Py_buffer view_;
-};
 
 KernelRef kernel_or_throw(const std::string& symbol) {
   const KernelRef kernel = find_kernel(symbol);
@@ -106,6 +84,7 @@ void run_kernel(const std::string& symbol, nb::bytes params, Objects operands, i
   {
     nb::gil_scoped_release release;
     FlushDenormals flush;
+    const ParallelRegion region(threads);
     parallel_for(
         threads, family.tasks(*step.kernel.row, raw), chunk,
         [](void* c_raw, int thread, int64_t begin, int64_t end) {
@@ -136,71 +115,21 @@ nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
   return out;
 }
 
-// What a model owns: its constants' memory, its arenas, the number of threads it may use.
-class Executor {
- public:
-  Executor(Objects constants, int threads) : threads_(threads) {
-    for (nb::handle constant : constants) constants_.emplace_back(constant);
-  }
-  const Buffer& constant(size_t index) const { return constants_.at(index); }
-  int threads() const { return threads_; }
-  ArenaPool& arenas() { return arenas_; }
-
- private:
-  std::vector<Buffer> constants_;
-  ArenaPool arenas_;
-  int threads_;
-};
-
-// One run in progress: the arena and the callers' arrays.
-class Session {
- public:
-  Session(std::shared_ptr<Executor> executor, std::shared_ptr<BoundPlan> plan, Objects inputs, Objects outputs)
-      : executor_(std::move(executor)), plan_(std::move(plan)), block_{} {
-    for (nb::handle array : inputs) inputs_.push_back(pin(array, false));
-    for (nb::handle array : outputs) outputs_.push_back(pin(array, true));
-    block_ = executor_->arenas().take(plan_->arena_bytes());
-  }
-  Session(const Session&) = delete;
-  ~Session() {
-    if (block_.data) executor_->arenas().give(block_);
-  }
-
-  int64_t run(size_t first, size_t last, int64_t* nanoseconds) {
-    if (last > plan_->size() || first > last) throw nb::index_error("no such steps");
-    nb::gil_scoped_release release;
-    return plan_->run(first, last, block_.data, inputs_.data(), outputs_.data(), nanoseconds);
-  }
-
-  nb::object arena_view(size_t offset, size_t bytes) {
-    if (offset > plan_->arena_bytes() || bytes > plan_->arena_bytes() - offset)
-      throw nb::index_error("outside of the arena");
-    return nb::steal(
-        PyMemoryView_FromMemory(reinterpret_cast<char*>(block_.data + offset), Py_ssize_t(bytes), PyBUF_WRITE));
-  }
-
- private:
-  void* pin(nb::handle array, bool writable) {
-    buffers_.emplace_back(array, writable);
-    return buffers_.back().data();
-  }
-
-  std::shared_ptr<Executor> executor_;
-  std::shared_ptr<BoundPlan> plan_;
-  std::vector<Buffer> buffers_;
-  std::vector<void*> inputs_, outputs_;
-  ArenaPool::Block block_;
-};
-
-struct Plan {
-  std::shared_ptr<Executor> executor;
-  std::shared_ptr<BoundPlan> bound;
-};
-
 using LocationTuple = std::tuple<int, int, int64_t>;
 using StepTuple = std::tuple<std::string, nb::bytes, std::vector<LocationTuple>>;
 
-Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& steps, size_t arena_bytes) {
+using CopyTuple = std::tuple<int, LocationTuple, size_t>;
+
+Location locate(const Executor& executor, const LocationTuple& tuple) {
+  const auto& [space, index, offset] = tuple;
+  Location at{Space(space), index, offset, nullptr};
+  if (at.space == Space::constant)
+    at.address = static_cast<const std::byte*>(executor.constant(size_t(index)).data()) + offset;
+  return at;
+}
+
+Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& steps, size_t arena_bytes,
+          const std::vector<CopyTuple>& copies) {
   std::vector<Step> out;
   out.reserve(steps.size());
   for (const auto& [symbol, params, operands] : steps) {
@@ -208,15 +137,12 @@ Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& step
     step.params = params_or_throw(step.kernel, params);
     if (operands.size() != step.kernel.family->n_operands)
       throw nb::value_error((symbol + ": wrong number of operands").c_str());
-    for (const auto& [space, index, offset] : operands) {
-      Location at{Space(space), index, offset, nullptr};
-      if (at.space == Space::constant)
-        at.address = static_cast<const std::byte*>(executor->constant(size_t(index)).data()) + offset;
-      step.operands.push_back(at);
-    }
+    for (const LocationTuple& operand : operands) step.operands.push_back(locate(*executor, operand));
     out.push_back(std::move(step));
   }
-  auto bound = std::make_shared<BoundPlan>(std::move(out), arena_bytes, executor->threads());
+  std::vector<OutputCopy> ends;
+  for (const auto& [output, from, bytes] : copies) ends.push_back({output, locate(*executor, from), bytes});
+  auto bound = std::make_shared<BoundPlan>(std::move(out), std::move(ends), arena_bytes, executor->threads());
   return {std::move(executor), std::move(bound)};
 }
 
@@ -224,6 +150,7 @@ Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& step
 
 NB_MODULE(_core, m) {
   m.doc() = "Kernels and the plan executor.";
+  bind_calls(m);
   nb::set_leak_warnings(false);  // Python caches kernel rows for as long as the process lives
 
   nb::class_<RowInfo>(m, "RowInfo", "One compiled kernel.")
@@ -300,36 +227,30 @@ NB_MODULE(_core, m) {
       .def_prop_ro("held_bytes", [](Executor& e) { return e.arenas().held_bytes(); })
       .def(
           "bind",
-          [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes) {
-            return bind(std::move(e), steps, arena_bytes);
-          },
-          "steps"_a, "arena_bytes"_a,
-          "A plan from steps (symbol, params, [(space, index, offset)]); spaces are none, constant, arena, input, "
-          "output, fault.");
+          [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes,
+             const std::vector<CopyTuple>& copies) { return bind(std::move(e), steps, arena_bytes, copies); },
+          "steps"_a, "arena_bytes"_a, "copies"_a = std::vector<CopyTuple>(),
+          "A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, "
+          "location, bytes); spaces are none, constant, arena, input, output, fault.");
 
   nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
       .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })
       .def("__len__", [](const Plan& p) { return p.bound->size(); })
       .def(
-          "run",
-          [](const Plan& p, Objects inputs, Objects outputs) {
-            return Session(p.executor, p.bound, inputs, outputs).run(0, p.bound->size(), nullptr);
-          },
-          "inputs"_a, "outputs"_a,
-          "Runs all steps; the arrays are contiguous and sized as planned. Releases the GIL. Returns the index of the "
-          "step "
-          "that met an index out of range and ended the run, else -1.")
-      .def(
           "session",
           [](const Plan& p, Objects inputs, Objects outputs) {
             return std::make_unique<Session>(p.executor, p.bound, inputs, outputs);
           },
-          "inputs"_a, "outputs"_a, "A run in parts, for plans with steps in Python between native ones.");
+          "inputs"_a, "outputs"_a,
+          "A run in parts, for plans with steps in Python between native ones; the arrays are contiguous and sized as "
+          "planned.");
 
   nb::class_<Session>(m, "Session", "One run in progress.")
       .def(
           "run", [](Session& s, size_t first, size_t last) { return s.run(first, last, nullptr); }, "first"_a, "last"_a,
-          "Runs steps [first, last); returns what Plan.run returns.")
+          "Runs steps [first, last) with the GIL released; returns the index of the step that met an index out of "
+          "range "
+          "and ended the run, else -1.")
       .def(
           "run_timed",
           [](Session& s, size_t first, size_t last) {
@@ -338,6 +259,7 @@ NB_MODULE(_core, m) {
             return std::make_tuple(fault, ns);
           },
           "first"_a, "last"_a, "What run returns, and each step's nanoseconds.")
+      .def("finish", &Session::finish, "Copies the outputs that no step writes.")
       .def("arena_view", &Session::arena_view, "offset"_a, "bytes"_a,
            "Writable memory of the arena, valid while the session lives.");
 }

@@ -59,6 +59,7 @@ bool is_available(Isa isa) { return available_isas() >> int(isa) & 1; }
 template <class Work>
 double best_seconds(int threads, int runs, Work work) {
   double best = 1e9;
+  const ParallelRegion region(threads);
   for (int run = 0; run < runs; ++run) {
     const auto start = std::chrono::steady_clock::now();
     parallel_for(

@@ -57,7 +57,7 @@ class Binding:
     segments: list[tuple[int, int] | ReferenceCall]
     arena_bytes: int
     output_shapes: list[tuple[int, ...]]
-    copies: list[tuple[int, Location]]  # outputs that no step writes: output index, where its bytes are
+    copies: list[tuple[int, Location, int]]  # outputs that no step writes: output index, where its bytes are, how many
 
 
 class Plan:
@@ -192,7 +192,7 @@ class Plan:
             segments=segments,
             arena_bytes=arena_bytes,
             output_shapes=[tuple(number(list(value.shape))) for _, value in self.graph.outputs],
-            copies=[(index, locate(value)) for index, value in self._copied],
+            copies=[(index, locate(value), _bytes(value, number)) for index, value in self._copied],
         )
 
     def _place(self, number: Any) -> tuple[dict[Any, Location], int]:
