@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class Method:
         return {name: found[name] for name in wanted}
 
     def _run_all(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
-        found: dict[str, Array] | None = self._calls.run_named(inputs)
+        found = cast("dict[str, Array] | None", self._calls.run_named(inputs))
         if found is not None:
             return found
         names = [spec.name for spec in self.inputs]
