@@ -1,4 +1,5 @@
-"""Convolutions of NHWC images: the depthwise kernels where every channel has its own filter, else the gemm kernels."""
+"""Convolutions of NHWC images: the depthwise kernels where every channel has its own filter, Winograd's where they pay,
+else the gemm kernels."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ import numpy as np
 
 from ...ir import Node, Value
 from ...ops import Array
-from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ...plan.lowering import Lowering, Operand, Param, Rule, short_dtype
 from ...types import product
+from ..activation import activation_params
+from ..winograd import choose_tile
 from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
 
 
@@ -22,6 +25,9 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     adds_bytes_to_floats = residual is not None and node.output.dtype == np.float32
     if groups == outputs and k == 1 and groups > 1 and not adds_bytes_to_floats:
         return _lower_depthwise(node, lower, x, weight, weight.data)
+    tile = choose_tile(node.attrs, weight.data.shape, *node.output.shape[1:3])
+    if tile is not None and all(v.dtype == np.float32 for v in (x, weight, node.output)):
+        return _lower_winograd(node, lower, x, weight.data, tile)
     return _lower_product(node, lower, x, weight, weight.data)
 
 
@@ -46,6 +52,28 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
     macs = product(node.output.shape) * kh * kw
     compute = "f32" if x.dtype == np.float32 else "int8"
     lower.step(node, row, operands, params, macs=macs, compute=compute)
+    return True
+
+
+def _lower_winograd(node: Node, lower: Lowering, x: Value, filters: Array, tile: int) -> bool:
+    row = lower.find("winograd", "winograd", "f32")
+    if row is None:
+        return False
+    n, c, kh, kw = filters.shape
+    static: dict[str, Param] = {"c": c, "n": n, "tile": tile}
+    images, ih, iw = x.shape[:3]
+    oh, ow = node.output.shape[1:3]
+    top, left = node.attrs["padding"][:2]
+    params = static | activation_params(node.attrs) | {
+        "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "ph": top, "pw": left, "src_image": ih * iw * c,
+        "src_row": iw * c, "src_pixel": c, "dst_row": n, "residual_row": n,
+    }  # fmt: skip
+    operands: dict[str, Operand] = {"src": x, "dst": node.output, **epilogue_operands(node)}
+    residual = operands.get("residual")
+    in_place = [(node.output, residual)] if isinstance(residual, Value) and residual.type == node.output.type else []
+    operands["weight"] = lower.packed(row, static, filters)
+    macs = product(node.output.shape) * c * kh * kw  # the direct sum's: its share of peak may be above 1
+    lower.step(node, row, operands, params, in_place=in_place, macs=macs, compute="f32")
     return True
 
 

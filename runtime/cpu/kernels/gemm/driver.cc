@@ -12,19 +12,6 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// The lowest tile that covers `m` rows, or the highest there is.
-const GemmVariant& choose_variant(const GemmVariant (&variants)[GemmKernel::kVariants], int64_t m) {
-  int i = 0;
-  while (variants[i].mr < m && i + 1 < GemmKernel::kVariants && variants[i + 1].run) ++i;
-  return variants[i];
-}
-
-int highest(const GemmVariant (&variants)[GemmKernel::kVariants]) {
-  int mr = 0;
-  for (const GemmVariant& variant : variants) mr = variant.run ? variant.mr : mr;
-  return mr;
-}
-
 const float* offset_or_null(const void* base, int64_t elements) {
   return base ? static_cast<const float*>(base) + elements : nullptr;
 }
@@ -76,7 +63,7 @@ class GemmRun {
     const GemmPanel first = layout_.panel(begin);
     const bool is_near = first.granules * kGranule * layout_.column_bytes() * (end - begin) <= kNearBytes;
     if (is_near && end - begin > 1) {
-      const int64_t height = highest(kernel_.variant[first.granules - 1]);
+      const int64_t height = highest_variant(kernel_.variant[first.granules - 1]);
       for (int64_t m = m_begin_; m < m_end_; m += height) {
         for (int64_t index = begin; index < end; ++index)
           run_panel(index, m, std::min(m + height, m_end_), layout_.panels());
@@ -103,14 +90,14 @@ class GemmRun {
     tile_.bias = offset_or_null(call_.operand[kGemmBias], bias);
     tile_.next = tile_.panel;
     tile_.next_step = 0;
-    const int64_t tiles = ceil_div(end - begin, highest(variants));
+    const int64_t tiles = ceil_div(end - begin, highest_variant(variants));
     const int64_t step_bytes = panel.granules * kGranule * kStepBytes;
     if (next < layout_.panels() && tiles >= kFetchingTiles && step_bytes * layout_.steps() <= kFetchedBytes) {
       tile_.next = matrix + layout_.panel(next).offset;
       tile_.next_step = ceil_div(step_bytes, tiles);
     }
     for (int64_t m = begin; m < end; m += tile_.m) {
-      const GemmVariant& variant = choose_variant(variants, end - m);
+      const GemmVariant& variant = lowest_variant(variants, end - m);
       tile_.m = std::min<int64_t>(variant.mr, end - m);
       run_tile(variant, m, panel.column);
       tile_.next += tile_.next_step * layout_.steps();
@@ -146,6 +133,18 @@ class GemmRun {
 };
 
 }  // namespace
+
+const GemmVariant& lowest_variant(const GemmVariant (&variants)[GemmKernel::kVariants], int64_t m) {
+  int i = 0;
+  while (variants[i].mr < m && i + 1 < GemmKernel::kVariants && variants[i + 1].run) ++i;
+  return variants[i];
+}
+
+int highest_variant(const GemmVariant (&variants)[GemmKernel::kVariants]) {
+  int mr = 0;
+  for (const GemmVariant& variant : variants) mr = variant.run ? variant.mr : mr;
+  return mr;
+}
 
 void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end) {
   GemmRun run(kernel, call);

@@ -1,0 +1,72 @@
+#include "kernels/winograd/winograd.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "kernels/gemm/layout.h"
+#include "kernels/winograd/driver.h"
+#include "kernels/winograd/pack.h"
+
+namespace rushlight {
+
+#define ROW(isa, symbol, mr, nr) void symbol(const Call& call, int64_t begin, int64_t end);
+#include "kernels/winograd/kernels.inc"
+#undef ROW
+
+namespace {
+
+using P = WinogradParams;
+
+constexpr Field kFields[] = {
+    RL_FIELD(P, 'i', images),     RL_FIELD(P, 'i', ih),        RL_FIELD(P, 'i', iw),
+    RL_FIELD(P, 'i', oh),         RL_FIELD(P, 'i', ow),        RL_FIELD(P, 'i', ph),
+    RL_FIELD(P, 'i', pw),         RL_FIELD(P, 'i', c),         RL_FIELD(P, 'i', n),
+    RL_FIELD(P, 'i', tile),       RL_FIELD(P, 'i', src_image), RL_FIELD(P, 'i', src_row),
+    RL_FIELD(P, 'i', src_pixel),  RL_FIELD(P, 'i', dst_row),   RL_FIELD(P, 'i', residual_row),
+    RL_FIELD(P, 'i', activation), RL_FIELD(P, 'f', alpha),     RL_FIELD(P, 'f', beta),
+};
+
+constexpr Operand kOperands[kWinogradOperands] = {
+    {"src", false}, {"weight", false}, {"bias", false}, {"residual", false}, {"dst", true}};
+
+constexpr Row kRows[] = {
+#define ROW(isa, symbol, mr, nr) {#symbol, "winograd", "f32", Isa::isa, mr, nr, symbol},
+#include "kernels/winograd/kernels.inc"
+#undef ROW
+};
+
+const P& params_of(const void* params) { return *static_cast<const P*>(params); }
+
+int64_t tasks(const Row& row, const void* params) { return winograd_blocks(gemm_format(row), params_of(params)).tasks; }
+
+// Products as in gemm; the transforms' loads and stores, a vector a nanosecond.
+double cost_ns(const Row& row, const void* params) {
+  const P& p = params_of(params);
+  const WinogradBlocks blocks = winograd_blocks(gemm_format(row), p);
+  const double rate = row.isa == Isa::generic ? 0.2 : row.isa == Isa::avx2 ? 35 : 70;
+  const double points = double(winograd_points(p)), columns = double(ceil_div(p.n, kGranule) * kGranule);
+  const double products = double(blocks.tiles) * points * double(p.c) * columns / rate;
+  const double transforms = double(blocks.tiles) * points * (double(p.c) + columns) / (rate / 4);
+  return std::max(products + transforms, points * double(p.c) * columns * 4 / 10);
+}
+
+size_t scratch_bytes(const Row& row, const void* params) {
+  return winograd_scratch_bytes(gemm_format(row), params_of(params));
+}
+
+size_t packed_bytes(const Row& row, const void* params) {
+  const P& p = params_of(params);
+  return size_t(winograd_points(p) * GemmLayout(gemm_format(row), p.n, 1, p.c).bytes());
+}
+
+void pack(const Row& row, const void* params, const void* src, void* dst) {
+  pack_winograd(gemm_format(row), params_of(params), static_cast<const float*>(src), static_cast<std::byte*>(dst));
+}
+
+}  // namespace
+
+extern const Family family_winograd = {
+    "winograd", kFields, std::size(kFields), sizeof(P),    kOperands, kWinogradOperands, kRows, std::size(kRows),
+    tasks,      cost_ns, scratch_bytes,      packed_bytes, pack};
+
+}  // namespace rushlight

@@ -1,0 +1,10 @@
+#include "kernels/winograd/transform.h"
+
+namespace rushlight {
+
+void winograd_f32_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
+  static constexpr WinogradKernel kernel = winograd_kernel(narrow_kernel<TileF32, float>(GemmStep::f32));
+  run_winograd(kernel, call, begin, end);
+}
+
+}  // namespace rushlight
