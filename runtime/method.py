@@ -18,6 +18,7 @@ from .ir import Graph
 from .ops import Array
 from .plan import Plan
 from .plan.prepare import prepare
+from .program import PackedMethod
 from .types import Dim, TensorType
 
 MAX_BINDINGS = 128
@@ -36,14 +37,18 @@ class TensorSpec:
 class Method:
     """One method of a model, callable like the model itself."""
 
-    def __init__(self, graph: Graph, threads: int, isa: str) -> None:
+    def __init__(self, graph: Graph, threads: int, isa: str, packed: PackedMethod | None = None) -> None:
         if graph.states:
             raise RushlightError("methods with state need a session, which this version cannot run")
         self.inputs = [_spec(value.name, value.type) for value in graph.inputs]
         self.outputs = [_spec(name, value.type) for name, value in graph.outputs]
         self._symbols = dict(graph.symbols)
         self._shapes = [value.shape for value in graph.inputs]
-        self.plan = Plan(prepare(graph, cpu_backend(isa)), cpu_backend(isa))
+        backend = cpu_backend(isa)
+        if packed is None:
+            self.plan = Plan(prepare(graph, backend), backend, threads)
+        else:
+            self.plan = Plan(packed.graph, backend, weights=packed.weights)
         self._executor = _core.Executor(self.plan.constants, threads)
         self._calls = _core.Calls(
             [(spec.name, spec.dtype) for spec in self.inputs], [(spec.name, spec.dtype) for spec in self.outputs]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 from .cpu import _core
 from .cpu.backend import best_isa
-from .errors import DeviceError, RushlightError
+from .errors import DeviceError, FormatError, RushlightError
+from .format import read_program
 from .method import Method, TensorSpec
 from .ops import Array
+from .packing import packed_methods
 from .program import Program
 
 
@@ -23,6 +25,7 @@ class Model:
         self.threads = threads
         self.isa = isa
         self._methods: dict[str, Method] = {}
+        self._packed = packed_methods(program, isa)
         self._lock = threading.Lock()
         main = "forward" if "forward" in program.methods else next(iter(program.methods))
         self.main = self.method(main)
@@ -49,7 +52,7 @@ class Model:
         graph = self.program.method(name)
         with self._lock:
             if name not in self._methods:
-                self._methods[name] = Method(graph, self.threads, self.isa)
+                self._methods[name] = Method(graph, self.threads, self.isa, self._packed.get(name))
             return self._methods[name]
 
 
@@ -65,11 +68,11 @@ def load(
         raise DeviceError(f"device '{device}': this version runs on 'cpu'")
     if threads is not None and threads < 1:
         raise RushlightError(f"threads must be at least 1, not {threads}")
-    if not isinstance(source, Program):
-        from .format import read_program
-
-        source = read_program(source, verify=verify)
-    return Model(source, threads or _core.usable_cpus(), best_isa())
+    program = source if isinstance(source, Program) else read_program(source, verify=verify)
+    try:
+        return Model(program, threads or _core.usable_cpus(), best_isa())
+    except FormatError as error:  # packed weights that are not those of the packed graph
+        raise error if isinstance(source, Program) else FormatError(f"{fspath(source)}: {error}") from None
 
 
 def backends() -> dict[str, dict[str, Any]]:

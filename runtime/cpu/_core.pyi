@@ -67,8 +67,14 @@ def run_kernel(symbol: str, params: bytes, operands: list[Any], threads: int = 1
     Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.
     """
 
+def packed_bytes(symbol: str, params: bytes) -> int: ...
+def packing_layout() -> str:
+    """Names what packs weights: the hash of the kernels and lowering rules that this module was built from."""
+
 def pack(symbol: str, params: bytes, src: object) -> object:
-    """The packed form of a weight, a 64-byte aligned uint8 array."""
+    """
+    The packed form of a weight, a 64-byte aligned uint8 array; the kernel's instruction set need not be there.
+    """
 
 def aligned_array(bytes: int) -> object:
     """An uninitialized uint8 array at a 64-byte boundary."""

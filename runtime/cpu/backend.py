@@ -60,13 +60,17 @@ class CpuBackend:
     def operand_names(self, family: str) -> Sequence[tuple[str, bool]]:
         return families()[family].operands
 
-    def pack(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Array:
+    def packing_params(self, row: KernelRow, params: Mapping[str, Param]) -> bytes:
         family = self.family_of(row)
-        complete: dict[str, Any] = dict.fromkeys(params_dtype(family).names or (), 0)
-        for name in complete:
-            if params_dtype(family)[name].shape:
-                complete[name] = ()
-        return np.asarray(_core.pack(row.symbol, pack_params(family, **{**complete, **params}), src))
+        dtype = params_dtype(family)
+        neutral: dict[str, Any] = {name: () if dtype[name].shape else 0 for name in dtype.names or ()}
+        return pack_params(family, **{**neutral, **params})
+
+    def packed_bytes(self, row: KernelRow, params: bytes) -> int:
+        return _core.packed_bytes(row.symbol, params)
+
+    def pack(self, row: KernelRow, params: bytes, src: Array) -> Array:
+        return np.asarray(_core.pack(row.symbol, params, src))
 
     def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes:
         return pack_params(family, **params)

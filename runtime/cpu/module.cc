@@ -10,6 +10,7 @@
 
 #include "calls.h"
 #include "isa.h"
+#include "packing_layout.h"
 #include "peak.h"
 #include "pool.h"
 #include "registry.h"
@@ -21,9 +22,14 @@ using namespace rushlight;
 
 namespace {
 
-KernelRef kernel_or_throw(const std::string& symbol) {
+KernelRef compiled_or_throw(const std::string& symbol) {
   const KernelRef kernel = find_kernel(symbol);
   if (!kernel.row) throw nb::value_error(("no kernel " + symbol).c_str());
+  return kernel;
+}
+
+KernelRef kernel_or_throw(const std::string& symbol) {
+  const KernelRef kernel = compiled_or_throw(symbol);
   if (!(available_isas() >> int(kernel.row->isa) & 1))
     throw nb::value_error((symbol + ": this CPU lacks " + isa_name(kernel.row->isa)).c_str());
   return kernel;
@@ -104,9 +110,20 @@ nb::object aligned_array(size_t bytes) {
   return raw[nb::slice(nb::int_(skip), nb::int_(skip + bytes), nb::int_(1))];
 }
 
-nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
-  const KernelRef kernel = kernel_or_throw(symbol);
+// Packing is portable code: kernels of other machines' instruction sets have it too.
+KernelRef packing_or_throw(const std::string& symbol) {
+  const KernelRef kernel = compiled_or_throw(symbol);
   if (!kernel.family->pack) throw nb::value_error((symbol + ": packs nothing").c_str());
+  return kernel;
+}
+
+size_t packed_bytes(const std::string& symbol, nb::bytes params) {
+  const KernelRef kernel = packing_or_throw(symbol);
+  return kernel.family->packed_bytes(*kernel.row, params_or_throw(kernel, params).data());
+}
+
+nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
+  const KernelRef kernel = packing_or_throw(symbol);
   const auto p = params_or_throw(kernel, params);
   nb::object out = aligned_array(kernel.family->packed_bytes(*kernel.row, p.data()));
   Buffer from(src), to(out, true);
@@ -218,7 +235,12 @@ NB_MODULE(_core, m) {
       "symbol"_a, "params"_a);
   m.def("run_kernel", &run_kernel, "symbol"_a, "params"_a, "operands"_a, "threads"_a = 1, "chunk"_a = 1,
         "Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.");
-  m.def("pack", &pack, "symbol"_a, "params"_a, "src"_a, "The packed form of a weight, a 64-byte aligned uint8 array.");
+  m.def("packed_bytes", &packed_bytes, "symbol"_a, "params"_a);
+  m.def(
+      "packing_layout", [] { return kPackingLayout; },
+      "Names what packs weights: the hash of the kernels and lowering rules that this module was built from.");
+  m.def("pack", &pack, "symbol"_a, "params"_a, "src"_a,
+        "The packed form of a weight, a 64-byte aligned uint8 array; the kernel's instruction set need not be there.");
   m.def("aligned_array", &aligned_array, "bytes"_a, "An uninitialized uint8 array at a 64-byte boundary.");
 
   nb::class_<Executor>(m, "Executor", "A model's constants, arenas and thread count.")

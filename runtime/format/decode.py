@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,42 +46,48 @@ _MAX_GRAPH_DEPTH = 16
 _LARGEST_INT = (1 << 63) - 1
 
 
-class Decoder:
-    """Builds the graphs of one document."""
+def decode_program(document: Any, arrays: Mapping[str, Array], provenance: Mapping[str, Any]) -> Program:
+    """The verified program. Raises FormatError."""
+    record = take_record(document, "program", _PROGRAM_KEYS)
+    take_int(record["version"], "program: version", FORMAT_VERSION, FORMAT_VERSION)
+    decoder = Decoder(record["operators"], arrays)
+    methods = take(record["methods"], dict, "program: methods")
+    if len(methods) > MAX_METHODS:
+        raise FormatError(f"program: {len(methods)} methods (at most {MAX_METHODS})")
+    with refusing():
+        graphs = {_name(name, "method"): decoder.graph(graph, f"method '{name}'") for name, graph in methods.items()}
+        program = Program(graphs, provenance)
+    unused = sorted(arrays.keys() - decoder.used)
+    if unused:
+        raise FormatError(f"tensor '{unused[0][:80]}' belongs to no constant")
+    return program
 
-    def __init__(self, document: Any, arrays: Mapping[str, Array]) -> None:
-        self._document = take_record(document, "program", _PROGRAM_KEYS)
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever goes wrong while a graph is built and verified becomes a FormatError."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except RushlightError as error:
+        raise FormatError(str(error)) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Shape rules are written for attributes of sane rank and range; what else they raise means a damaged file.
+        raise FormatError(f"a node's attributes do not fit its inputs: {str(error)[:120]}") from None
+
+
+class Decoder:
+    """Builds graphs of one table of operators over `arrays`; `used` are the names of those that they hold."""
+
+    def __init__(self, operators: Any, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
         self._ops: dict[str, OpDef] = {}
-        self._used: set[str] = set()
+        self.used: set[str] = set()
         self._nodes = 0
+        self._read_operators(take(operators, dict, "program: operators"))
 
-    def program(self, provenance: Mapping[str, Any]) -> Program:
-        """The verified program. Raises FormatError."""
-        take_int(self._document["version"], "program: version", FORMAT_VERSION, FORMAT_VERSION)
-        self._read_operators()
-        methods = take(self._document["methods"], dict, "program: methods")
-        if len(methods) > MAX_METHODS:
-            raise FormatError(f"program: {len(methods)} methods (at most {MAX_METHODS})")
-        try:
-            graphs = {
-                _name(name, "method"): self._graph(graph, f"method '{name}'", 0) for name, graph in methods.items()
-            }
-            program = Program(graphs, provenance)
-        except FormatError:
-            raise
-        except RushlightError as error:
-            raise FormatError(str(error)) from None
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Shape rules are written for attributes of sane rank and range; what else they raise means a damaged file.
-            raise FormatError(f"a node's attributes do not fit its inputs: {str(error)[:120]}") from None
-        unused = sorted(self._arrays.keys() - self._used)
-        if unused:
-            raise FormatError(f"tensor '{unused[0][:80]}' belongs to no constant")
-        return program
-
-    def _read_operators(self) -> None:
-        operators = take(self._document["operators"], dict, "program: operators")
+    def _read_operators(self, operators: dict[str, Any]) -> None:
         for name, version in operators.items():
             try:
                 op = get(name)
@@ -90,7 +97,8 @@ class Decoder:
                 raise FormatError(f"operator {name} of version {version}; this Rushlight has version {op.version}")
             self._ops[name] = op
 
-    def _graph(self, document: Any, where: str, depth: int) -> Graph:
+    def graph(self, document: Any, where: str, depth: int = 0) -> Graph:
+        """The graph that `document` describes, not yet verified; `where` names it in errors. Raises FormatError."""
         if depth > _MAX_GRAPH_DEPTH:
             raise FormatError(f"{where}: sub-graphs nested more than {_MAX_GRAPH_DEPTH} deep")
         record = take_record(document, where, _GRAPH_KEYS)
@@ -107,7 +115,7 @@ class Decoder:
             values.extend(node.outputs)
         for (name, _, initial, after), before in zip(states, befores, strict=True):
             what = f"{where}: state"
-            array = None if initial is None else self._array(initial, what)
+            array = None if initial is None else self.array(initial, what)
             if array is not None and (array.dtype, array.shape) != (before.dtype, before.shape):
                 raise FormatError(f"{what} is {before.type}, but starts as {array.dtype}{list(array.shape)}")
             graph.states.append(State(_name(name, what), before, _reference(after, values, what), array))
@@ -119,14 +127,15 @@ class Decoder:
 
     def _constant(self, item: Any, where: str) -> Value:
         name, key = _row(item, 2, f"{where}: constant")
-        array = self._array(key, f"{where}: constant")
+        array = self.array(key, f"{where}: constant")
         return Value(TensorType(array.dtype, array.shape), take_name(name, f"{where}: constant", MAX_NAME), array)
 
-    def _array(self, key: Any, where: str) -> Array:
+    def array(self, key: Any, where: str) -> Array:
+        """The array called `key`. Raises FormatError."""
         key = take_text(key, f"{where}: tensor", MAX_NAME)
         if key not in self._arrays:
             raise FormatError(f"{where}: tensor '{key[:80]}' is missing")
-        self._used.add(key)
+        self.used.add(key)
         return self._arrays[key]
 
     def _node(self, item: Any, values: list[Value], types: TypeReader, where: str, depth: int) -> Node:
@@ -157,7 +166,7 @@ class Decoder:
             return None
         match attr.kind:
             case "graph":
-                return self._graph(value, where, depth + 1)
+                return self.graph(value, where, depth + 1)
             case "bool":
                 return take(value, bool, where)
             case "int":
@@ -182,6 +191,7 @@ class TypeReader:
 
     def __init__(self, symbols: set[str]) -> None:
         self._symbols = symbols
+        self._parsed: dict[str, DimLike] = {}
 
     def value(self, item: Any, where: str) -> Value:
         name, dtype, shape = _row(item, 3, where)
@@ -207,6 +217,11 @@ class TypeReader:
         return dims
 
     def _symbolic(self, text: str, where: str) -> DimLike:
+        if text not in self._parsed:
+            self._parsed[text] = self._parse(text, where)
+        return self._parsed[text]
+
+    def _parse(self, text: str, where: str) -> DimLike:
         what = f"{where}: dimension '{text[:80]}'"
         if _INTEGER_LITERAL.search(text):
             raise FormatError(f"{what} holds too large a number")

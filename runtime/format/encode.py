@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,21 @@ import numpy as np
 from ..errors import FormatError
 from ..ir import Graph, Node, Value
 from ..ops import Array, Attr
+from ..program import PackedMethod, Packing
 from ..types import DTYPES, DimLike, TensorType
-from .limits import FORMAT_VERSION
+from .limits import FORMAT_VERSION, PACKED_PREFIX
 
 _MAX_KEY = 200
 
 
 class Encoder:
-    """Collects what a file holds: `document` is the program, `tensors` are its arrays by key, equal ones once."""
+    """Collects what a file holds: `document` is the program, `tensors` are its arrays by key, equal ones once.
+
+    `packing` comes after it, and adds tensors of its own."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Array] = {}
+        self._prefix = ""
         self._digests: dict[str, str] = {}
         self._keys: dict[tuple[str, tuple[int, ...], str], str] = {}
         self._ops: dict[str, int] = {}
@@ -32,11 +36,30 @@ class Encoder:
         return {
             "version": FORMAT_VERSION,
             "operators": dict(sorted(self._ops.items())),
-            "tensors": {
-                key: [array.dtype.name, list(array.shape), self._digests[key]] for key, array in self.tensors.items()
-            },
+            "tensors": self._table(self.tensors),
             "methods": graphs,
         }
+
+    def packing(self, packing: Packing) -> dict[str, Any]:
+        known = set(self.tensors)
+        self._prefix, self._ops = PACKED_PREFIX, {}
+        targets = {
+            isa: {name: self._packed(method) for name, method in methods.items()}
+            for isa, methods in packing.targets.items()
+        }
+        return {
+            "layout": packing.layout,
+            "operators": dict(sorted(self._ops.items())),
+            "tensors": self._table(key for key in self.tensors if key not in known),
+            "targets": targets,
+        }
+
+    def _packed(self, method: PackedMethod) -> dict[str, Any]:
+        weights = [[w.symbol, w.params.hex(), self._tensor("", w.data)] for w in method.weights]
+        return {"graph": self._graph(method.graph), "weights": weights}
+
+    def _table(self, keys: Iterable[str]) -> dict[str, list[Any]]:
+        return {key: [self.tensors[key].dtype.name, list(self.tensors[key].shape), self._digests[key]] for key in keys}
 
     def _graph(self, graph: Graph) -> dict[str, Any]:
         constants = graph.constants()
@@ -104,6 +127,8 @@ class Encoder:
         return self._keys[same]
 
     def _key(self, name: str) -> str:
+        if self._prefix:
+            return f"{self._prefix}{len(self.tensors)}"
         usable = name.isascii() and name.isprintable() and not name.startswith(("rushlight.", "__metadata__"))
         base = name[:_MAX_KEY] if name and usable else "constant"
         key, count = base, 0

@@ -6,7 +6,11 @@ KEY_FORMAT = "rushlight.format"
 KEY_PROGRAM = "rushlight.program"
 KEY_HASH = "rushlight.hash"
 KEY_PROVENANCE = "rushlight.provenance"
+KEY_PACKING = "rushlight.packing"
+KEY_PACKING_HASH = "rushlight.packing.hash"
 PAD_PREFIX = "rushlight.pad."
+PACKED_PREFIX = "rushlight.packed."
+"""Tensors that only the packing reads."""
 
 ALIGNMENT = 64
 """Bytes; every tensor of the program starts at a multiple of it."""
@@ -21,6 +25,11 @@ MAX_INTEGER_DIGITS = 20
 
 MAX_TENSORS = 1 << 17
 MAX_METHODS = 256
+MAX_TARGETS = 16
+MAX_PACKED_WEIGHTS = 1 << 17
+"""Of one method for one instruction set."""
+MAX_PARAMS = 1 << 12
+"""Bytes of a kernel's parameters."""
 MAX_PORTS = 4096
 """Inputs, outputs or states of one graph, and outputs of one node."""
 MAX_NODES = 1 << 20

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import FormatError
+from ..mapping import map_file, release
 from .container import Entry, Header, parse_header
 from .limits import (
     FORMAT_VERSION,
     KEY_FORMAT,
     KEY_HASH,
+    KEY_PACKING,
+    KEY_PACKING_HASH,
     KEY_PROGRAM,
     KEY_PROVENANCE,
     MAX_DIM,
@@ -40,54 +41,49 @@ def read_program(path: str | os.PathLike[str], verify: bool = False) -> Program:
     begins with the path, for anything that is not a sound file; OSError where it cannot be opened.
     """
     try:
-        return _decode(_map(path), verify)
+        return _decode(map_file(path), verify)
     except FormatError as error:
         raise FormatError(f"{os.fspath(path)}: {error}") from None
 
 
-def _map(path: str | os.PathLike[str]) -> memoryview:
-    # O_NONBLOCK: opening a named pipe must not wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FormatError("this is not a file")
-        if status.st_size == 0:
-            raise FormatError("the file is empty")
-        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
-    finally:
-        os.close(descriptor)
-
-
 def _decode(file: memoryview, verify: bool) -> Program:
-    from .decode import Decoder
+    from .decode import decode_program
+    from .packing import decode_packing
 
     header = parse_header(file)
-    text = _program_text(header.metadata)
-    document = parse_json(text, "program", MAX_PROGRAM_DEPTH)
-    take(document, dict, "program")
-    arrays = _arrays(file, header, document.get("tensors"), verify)
-    return Decoder(document, arrays).program(_provenance(header.metadata))
-
-
-def _program_text(metadata: dict[str, str]) -> bytes:
-    if KEY_FORMAT not in metadata:
+    if KEY_FORMAT not in header.metadata:
         raise FormatError("a safetensors file without a Rushlight program")
-    version = metadata[KEY_FORMAT]
+    version = header.metadata[KEY_FORMAT]
     if version != str(FORMAT_VERSION):
         raise FormatError(f"format version {version[:20]}; this Rushlight reads version {FORMAT_VERSION}")
-    for key in (KEY_PROGRAM, KEY_HASH):
-        if key not in metadata:
-            raise FormatError(f"header: {key} is missing")
-    text = metadata[KEY_PROGRAM]
+    tensors = _Tensors(file, header, verify)
+    document = _document(header.metadata, KEY_PROGRAM, KEY_HASH, "program")
+    arrays = tensors.read(document.get("tensors"), "program")
+    packing: dict[str, Any] = {}
+    if KEY_PACKING in header.metadata:
+        packing = _document(header.metadata, KEY_PACKING, KEY_PACKING_HASH, "packing")
+    packed = tensors.read(packing.get("tensors", {}), "packing")
+    tensors.check_all_read()
+    program = decode_program(document, arrays, _provenance(header.metadata))
+    if packing:
+        program.packing = decode_packing(packing, program, {**arrays, **packed})
+    return program
+
+
+def _document(metadata: dict[str, str], key: str, key_hash: str, what: str) -> dict[str, Any]:
+    for name in (key, key_hash):
+        if name not in metadata:
+            raise FormatError(f"header: {name} is missing")
+    text = metadata[key]
     if len(text) > MAX_PROGRAM_BYTES:
-        raise FormatError(f"program of {len(text)} bytes (at most {MAX_PROGRAM_BYTES})")
+        raise FormatError(f"{what} of {len(text)} bytes (at most {MAX_PROGRAM_BYTES})")
     if not text.isascii():
-        raise FormatError("program is not ASCII text")
+        raise FormatError(f"{what} is not ASCII text")
     data = text.encode("ascii")
-    if hashlib.sha256(data).hexdigest() != metadata[KEY_HASH]:
-        raise FormatError("the program does not match its hash: the file is damaged")
-    return data
+    if hashlib.sha256(data).hexdigest() != metadata[key_hash]:
+        raise FormatError(f"the {what} does not match its hash: the file is damaged")
+    document: dict[str, Any] = take(parse_json(data, what, MAX_PROGRAM_DEPTH), dict, what)
+    return document
 
 
 def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
@@ -100,23 +96,37 @@ def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
     return provenance
 
 
-def _arrays(file: memoryview, header: Header, table: Any, verify: bool) -> dict[str, Array]:
-    """The tensors by key. The program's table and the container must agree on every name, dtype and shape."""
-    arrays: dict[str, Array] = {}
-    for key, row in take(table, dict, "program: tensors").items():
-        what = f"tensor '{key[:80]}'"
-        if len(key) > MAX_NAME or key not in header.entries:
-            raise FormatError(f"{what} is missing from the file")
-        entry = header.entries[key]
-        digest = _check_row(row, entry, what)
-        arrays[key] = _view(file, header.data_start + entry.begin, entry, what)
-        span = file[header.data_start + entry.begin : header.data_start + entry.end]
-        if verify and hashlib.sha256(span).hexdigest() != digest:
-            raise FormatError(f"{what} does not match its hash: the file is damaged")
-    for name in header.entries:
-        if name not in arrays and not name.startswith(PAD_PREFIX):
-            raise FormatError(f"tensor '{name[:80]}' is not part of the program")
-    return arrays
+class _Tensors:
+    """The arrays of a file, by the tables of names, dtypes, shapes and hashes that its documents hold."""
+
+    def __init__(self, file: memoryview, header: Header, verify: bool) -> None:
+        self._file = file
+        self._header = header
+        self._verify = verify
+        self._read: set[str] = set()
+
+    def read(self, table: Any, where: str) -> dict[str, Array]:
+        """The tensors of a table, which must agree with the container on every name, dtype and shape."""
+        arrays: dict[str, Array] = {}
+        for key, row in take(table, dict, f"{where}: tensors").items():
+            what = f"tensor '{key[:80]}'"
+            if len(key) > MAX_NAME or key not in self._header.entries:
+                raise FormatError(f"{what} is missing from the file")
+            entry = self._header.entries[key]
+            digest = _check_row(row, entry, what)
+            begin = self._header.data_start + entry.begin
+            arrays[key] = _view(self._file, begin, entry, what)
+            if self._verify:
+                if hashlib.sha256(self._file[begin : begin + entry.end - entry.begin]).hexdigest() != digest:
+                    raise FormatError(f"{what} does not match its hash: the file is damaged")
+                release(arrays[key])
+        self._read |= arrays.keys()
+        return arrays
+
+    def check_all_read(self) -> None:
+        for name in self._header.entries:
+            if name not in self._read and not name.startswith(PAD_PREFIX):
+                raise FormatError(f"tensor '{name[:80]}' is not part of the program")
 
 
 def _check_row(row: Any, entry: Entry, what: str) -> str:

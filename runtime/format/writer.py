@@ -17,6 +17,8 @@ from .limits import (
     FORMAT_VERSION,
     KEY_FORMAT,
     KEY_HASH,
+    KEY_PACKING,
+    KEY_PACKING_HASH,
     KEY_PROGRAM,
     KEY_PROVENANCE,
     MAX_PROGRAM_BYTES,
@@ -41,6 +43,9 @@ def write_program(program: Program, path: str | os.PathLike[str]) -> None:
         KEY_HASH: hashlib.sha256(text.encode("ascii")).hexdigest(),
         KEY_PROVENANCE: _compact(program.provenance, "provenance", MAX_PROVENANCE_BYTES),
     }
+    if program.packing is not None:
+        packing = _compact(encoder.packing(program.packing), "packing", MAX_PROGRAM_BYTES)
+        metadata |= {KEY_PACKING: packing, KEY_PACKING_HASH: hashlib.sha256(packing.encode("ascii")).hexdigest()}
     entries, _ = layout(encoder.tensors)
     header = format_header(entries, metadata)
     with replacing(path) as temporary:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError, UnsupportedError
-from ..types import TensorType
+from ..types import DTYPES, Dim, TensorType
 
 Array: TypeAlias = npt.NDArray[Any]
 AttrValue: TypeAlias = Any
@@ -104,7 +104,7 @@ class OpDef:
 
     def complete_attrs(self, given: Mapping[str, AttrValue]) -> dict[str, AttrValue]:
         """`given` with defaults filled in and every value checked. Raises ShapeError."""
-        unknown = set(given) - set(self.attrs)
+        unknown = given.keys() - self.attrs.keys()
         if unknown:
             raise ShapeError(f"{self.name}: no attribute {', '.join(sorted(unknown))}")
         out: dict[str, AttrValue] = {}
@@ -135,9 +135,16 @@ class OpDef:
         return tuple(np.asarray(x) for x in (out if isinstance(out, tuple) else (out,)))
 
 
+_PLAIN = {"bool": bool, "int": int, "float": float}
+_PLAIN_ITEMS = {"ints": int, "floats": float, "dims": int}
+"""What is in the form that graphs hold already, by kind; nearly all attributes are."""
+
+
 def normalize_attr(op: str, name: str, attr: Attr, value: AttrValue) -> AttrValue:
     """`value` in the one form that graphs hold (tuples, Python scalars, dtype names). Raises ShapeError."""
-    from ..types import DTYPES, Dim
+    item = _PLAIN_ITEMS.get(attr.kind)
+    if type(value) is _PLAIN.get(attr.kind) or (type(value) is tuple and item and all(type(v) is item for v in value)):
+        return value
 
     def fail() -> ShapeError:
         return ShapeError(f"{op}: attribute '{name}' must be {attr.kind}, not {value!r:.80}")

@@ -66,9 +66,18 @@ class Temporary:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A constant made for a kernel; `make` runs once, when the model is loaded."""
+    """`src` in the layout of `row`, whose packing reads the static parameters `params`, all of the family's fields."""
 
-    make: Callable[[], Array]
+    row: KernelRow
+    params: bytes
+    src: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """A small constant that a rule computed."""
+
+    array: Array
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class Fault:
     """An int64 that a step makes 1 where its inputs ask for what is not there; the run ends with an error then."""
 
 
-Operand: TypeAlias = Value | Temporary | Packed | At | Fault | None
+Operand: TypeAlias = Value | Temporary | Packed | Derived | At | Fault | None
 Param: TypeAlias = DimLike | float | Sequence[DimLike | float]
 
 
@@ -131,12 +140,14 @@ class Lowering:
 
     def packed(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Packed:
         """A constant in the layout of `row`; `params` are the static parameters that the family's packing reads (the
-        family's other fields are zero), `src` is described in the family's header."""
-        return Packed(lambda: self.backend.pack(row, params, src))
+        family's other fields are zero), `src` is described in the family's header.
 
-    def constant(self, array: Array) -> Packed:
+        Packed bytes may come from a file that nobody vouches for: kernels take them as numbers, never as offsets."""
+        return Packed(row, self.backend.packing_params(row, params), src)
+
+    def constant(self, array: Array) -> Derived:
         """A constant that is no graph value (a derived scale, a table)."""
-        return Packed(lambda: np.ascontiguousarray(array))
+        return Derived(np.ascontiguousarray(array))
 
     def alias(self, out: Value, source: Value) -> None:
         """`out` has the bytes of `source`: no step is needed (reshape and the like)."""
@@ -178,7 +189,15 @@ class Backend(Protocol):
         """Names of the family's operands and whether each is written."""
         ...
 
-    def pack(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Array: ...
+    def packing_params(self, row: KernelRow, params: Mapping[str, Param]) -> bytes:
+        """The family's parameters for packing; those that are not given are zero."""
+        ...
+
+    def packed_bytes(self, row: KernelRow, params: bytes) -> int:
+        """The size of what `pack` returns."""
+        ...
+
+    def pack(self, row: KernelRow, params: bytes, src: Array) -> Array: ...
     def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes: ...
     def rule(self, op: str, family: str) -> Rule | None: ...
 

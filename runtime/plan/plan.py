@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from ..errors import FormatError
 from ..ir import Graph, Node, Value
+from ..mapping import release
 from ..ops import Array
+from ..program import PackedWeight
 from ..reference import evaluate_attrs
 from ..types import Dim, evaluate
 from .lowering import (
     At,
     Backend,
+    Derived,
     Fault,
     KernelStep,
     Lowering,
@@ -61,9 +68,14 @@ class Binding:
 
 
 class Plan:
-    """`graph` lowered to `backend`. The graph is not changed afterwards."""
+    """`graph` lowered to `backend`. The graph is not changed afterwards.
 
-    def __init__(self, graph: Graph, backend: Backend) -> None:
+    Weights are packed on `threads` threads, unless they are given as `packed_weights` of a plan of the same graph.
+    """
+
+    def __init__(
+        self, graph: Graph, backend: Backend, threads: int = 1, weights: Sequence[PackedWeight] | None = None
+    ) -> None:
         self.graph = graph
         self.backend = backend
         lower = Lowering(backend)
@@ -73,8 +85,7 @@ class Plan:
                 lower.steps.append(ReferenceStep(node, "no kernel for these types" if known else "no kernel"))
         self.steps: list[PlanStep] = lower.steps
         self._aliases = lower.aliases
-        self.constants: list[Array] = []
-        self._constant_index: dict[Any, int] = {}
+        self._constant_index: dict[Value | Packed | Derived, int] = {}
         self._operand_order: dict[str, list[str]] = {}
         for step in self.steps:
             if isinstance(step, KernelStep):
@@ -84,6 +95,10 @@ class Plan:
                     if value is not None and self._root(value).is_constant:
                         self._constant(self._root(value))
         self._assign_outputs()
+        self._packed = [key for key in self._constant_index if isinstance(key, Packed)]
+        made = self._pack(threads) if weights is None else self._check_weights(weights)
+        arrays = dict(zip(self._packed, made, strict=True))
+        self.constants = [_array(key, arrays) for key in self._constant_index]
         self._static_params: dict[int, bytes] = {}
         for index, step in enumerate(self.steps):
             if isinstance(step, KernelStep) and not any(_has_dim(p) for p in step.params.values()):
@@ -94,13 +109,36 @@ class Plan:
             value = self._aliases[value]
         return value
 
-    def _constant(self, key: Value | Packed) -> int:
-        if key not in self._constant_index:
-            array = key.data if isinstance(key, Value) else key.make()
-            assert array is not None
-            self._constant_index[key] = len(self.constants)
-            self.constants.append(array)
-        return self._constant_index[key]
+    def _constant(self, key: Value | Packed | Derived) -> None:
+        self._constant_index.setdefault(key, len(self._constant_index))
+
+    def _pack(self, threads: int) -> Iterable[Array]:
+        def pack(key: Packed) -> Array:
+            array = self.backend.pack(key.row, key.params, np.ascontiguousarray(key.src))
+            release(key.src)
+            return array
+
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(pack, self._packed))
+
+    def _check_weights(self, weights: Sequence[PackedWeight]) -> Iterable[Array]:
+        """The arrays of weights from outside, which need not be what was packed, but must have its size."""
+        if len(weights) != len(self._packed):
+            raise FormatError(f"{len(weights)} packed weights, the program needs {len(self._packed)}")
+        for key, weight in zip(self._packed, weights, strict=True):
+            size = self.backend.packed_bytes(key.row, key.params)
+            if (weight.symbol, weight.params, weight.data.nbytes) != (key.row.symbol, key.params, size):
+                raise FormatError(f"a packed weight of {key.row.symbol} does not fit its operator")
+        return [weight.data for weight in weights]
+
+    @property
+    def packed_weights(self) -> list[PackedWeight]:
+        """What was packed, in the order in which the plan needs it."""
+        return [
+            PackedWeight(key.row.symbol, key.params, array)
+            for key, array in zip(self._constant_index, self.constants, strict=True)
+            if isinstance(key, Packed)
+        ]
 
     def _prepare(self, step: KernelStep) -> None:
         names = [name for name, _ in self.backend.operand_names(step.family)]
@@ -110,7 +148,7 @@ class Plan:
         self._operand_order[step.family] = names
         for operand in step.operands.values():
             base = operand.base if isinstance(operand, At) else operand
-            if isinstance(base, Packed):
+            if isinstance(base, (Packed, Derived)):
                 self._constant(base)
             elif isinstance(base, Value) and self._root(base).is_constant:
                 self._constant(self._root(base))
@@ -155,7 +193,7 @@ class Plan:
                 return (NONE, 0, 0)
             if isinstance(operand, Fault):
                 return (FAULT, 0, 0)
-            if isinstance(operand, Packed):
+            if isinstance(operand, (Packed, Derived)):
                 return (CONSTANT, self._constant_index[operand], offset)
             if isinstance(operand, Value):
                 operand = self._root(operand)
@@ -256,6 +294,14 @@ class Plan:
                     yield root
             elif isinstance(base, Temporary):
                 yield base
+
+
+def _array(key: Value | Packed | Derived, packed: Mapping[Packed, Array]) -> Array:
+    if isinstance(key, Packed):
+        return packed[key]
+    array = key.array if isinstance(key, Derived) else key.data
+    assert array is not None
+    return array
 
 
 def _bytes(key: Value | Temporary, number: Any) -> int:

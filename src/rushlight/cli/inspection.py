@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     for name, graph in program.methods.items():
         print(f"\nmethod      {name}")
         print("\n".join(_describe(graph)))
+    if program.packing is not None:
+        print(f"\npacked      for {', '.join(program.packing.targets)}; layout {program.packing.layout[:12]}")
     if program.provenance:
         print(f"\nprovenance\n{json.dumps(program.provenance, indent=2)}")
     if args.graph:

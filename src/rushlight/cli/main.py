@@ -34,6 +34,7 @@ class Command:
 COMMANDS = {
     "export": Command("rushlight.exporter.command", "turn a model into a .rush file", "export"),
     "quantize": Command("rushlight.cli.quantize", "make an int8 program of a float one", "cli"),
+    "pack": Command("rushlight.cli.pack", "add weights in the kernels' layout to a program", "cli"),
     "run": Command("rushlight.cli.run", "run a program on arrays", "cli"),
     "inspect": Command("rushlight.cli.inspection", "show what a .rush file holds", "cli"),
     "explain": Command("rushlight.cli.explain", "show the kernel of every node and its share of the peak", "cli"),

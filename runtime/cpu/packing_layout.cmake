@@ -1,0 +1,11 @@
+# Writes OUTPUT, which defines kPackingLayout. Run by cmake -P when one of the hashed files has changed.
+set(folder ${CMAKE_CURRENT_LIST_DIR})
+file(GLOB_RECURSE sources RELATIVE ${folder} ${folder}/kernels/* ${folder}/lower/*.py)
+list(SORT sources)
+set(hashes "")
+foreach(source ${sources})
+  file(SHA256 ${folder}/${source} hash)
+  string(APPEND hashes "${hash} ${source}\n")
+endforeach()
+string(SHA256 layout "${hashes}")
+file(WRITE ${OUTPUT} "#include \"packing_layout.h\"\n\nconst char* const rushlight::kPackingLayout = \"${layout}\";\n")

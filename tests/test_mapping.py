@@ -1,0 +1,60 @@
+"""Constants in mapped files: given back, they come back when they are read; nothing else is touched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+from benchmarks.load import mapped_kilobytes
+from rushlight.runtime.mapping import map_file, release
+
+MEGABYTES = 8
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers"
+    np.arange(MEGABYTES << 17, dtype=np.int64).tofile(path)
+    return path
+
+
+def test_released_pages_leave_and_come_back(numbers: Path) -> None:
+    array = np.frombuffer(map_file(numbers), np.int64)
+    total = array.sum()
+    assert mapped_kilobytes(numbers)["Rss"] == MEGABYTES << 10
+    part = array[100:].reshape(4, -1)
+    release(part[1:3])
+    assert mapped_kilobytes(numbers)["Rss"] <= (MEGABYTES << 10) * 0.6
+    release(part.T)
+    assert mapped_kilobytes(numbers)["Rss"] <= 8
+    assert array.sum() == total == (len(array) - 1) * len(array) // 2
+
+
+def test_other_memory_is_left_alone(numbers: Path) -> None:
+    own = np.arange(1 << 16)
+    private = np.memmap(numbers, np.int64, "c")
+    private[:] = 7
+    mapped = np.frombuffer(map_file(numbers), np.int64)
+    for array in (own, private, own[:0], mapped[:0], mapped[::3]):
+        release(array)
+    np.testing.assert_array_equal(own, np.arange(1 << 16))
+    assert (private == 7).all()
+
+
+def test_loading_keeps_one_copy_of_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "m.rush"
+    b = rl.GraphBuilder()
+    x = b.input("x", np.float32, ("N", 1024))
+    for _ in range(4):
+        x = b.linear(x, np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32))
+    b.output("y", x)
+    b.build().save(path)
+    model = rl.load(path)
+    model(np.ones((2, 1024), np.float32))
+    assert mapped_kilobytes(path)["Rss"] < 512
+    for value in model.program.graph.constants():
+        assert value.data is not None
+        np.testing.assert_array_equal(
+            value.data, np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
+        )
