@@ -125,3 +125,25 @@ def test_a_full_size_operand_in_logical_order_is_permuted() -> None:
         return b.sub(b.reshape(b.reshape(x, shape=(2, 90)), shape=(2, 3, 6, 5)), y)
 
     rewrite(build, 2, 3, 6, 5)
+
+
+def test_rows_may_lie_in_any_order_for_layers_on_the_last_axis() -> None:
+    """Time first, as nn.MultiheadAttention computes: the batch stays outermost."""
+
+    def build(b: GraphBuilder, x: Any) -> Any:
+        y = b.permute(x, dims=(1, 0, 2))
+        y = b.layer_norm(b.linear(y, weights(8, 8), weights(8)), weights(8), weights(8), eps=1e-5)
+        return b.add(x, b.permute(y, dims=(1, 0, 2)))
+
+    counts, _ = rewrite(build, "N", 5, 8)
+    assert counts == {"linear": 1, "layer_norm": 1, "add": 1}
+
+
+def test_attention_takes_rows_first() -> None:
+    def build(b: GraphBuilder, x: Any) -> Any:
+        heads = b.permute(b.reshape(x, shape=(x.shape[0], 5, 2, 4)), dims=(0, 2, 1, 3))
+        y = b.permute(b.scaled_dot_product_attention(heads, heads, heads), dims=(0, 2, 1, 3))
+        return b.reshape(y, shape=(x.shape[0], 5, 8))
+
+    counts, _ = rewrite(build, "N", 5, 8)
+    assert counts == {"reshape": 2, "scaled_dot_product_attention": 1}

@@ -100,7 +100,17 @@ def interpolate(x, *, size, mode, coordinates, rounding, scales, layout):
     return back(F.interpolate(first(x, layout), size, mode=name, align_corners=corners), layout)
 
 
-def attention(q, k, v, mask=None, *, is_causal, scale, enable_gqa):
+def attention(q, k, v, mask=None, *, is_causal, scale, enable_gqa, rows_first):
+    if rows_first:
+        out = attention(
+            *(x.transpose(1, 2) for x in (q, k, v)),
+            mask,
+            is_causal=is_causal,
+            scale=scale,
+            enable_gqa=enable_gqa,
+            rows_first=False,
+        )
+        return out.transpose(1, 2)
     if mask is not None and is_causal:
         mask, is_causal = mask & torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).tril(), False
     return F.scaled_dot_product_attention(q, k, v, mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..ir.graph import Value
 
 
+_ROWS_FIRST = (0, 2, 1, 3)
+"""The order of [B, H, L, D] in which rows come first, and back."""
+
+
 def _infer(
     q: TensorType,
     k: TensorType,
@@ -27,12 +31,15 @@ def _infer(
     is_causal: bool,
     scale: float | None,
     enable_gqa: bool,
+    rows_first: bool,
 ) -> TensorType:
     check_kind("q", q, FLOAT)
     check_same_dtype("q", q, "k", k)
     check_same_dtype("q", q, "v", v)
     if not q.rank == k.rank == v.rank == 4:
         raise ShapeError(f"q {q}, k {k} and v {v} must be [B, H, L, D]")
+    if rows_first:
+        q, k, v = (x.with_shape([x.shape[axis] for axis in _ROWS_FIRST]) for x in (q, k, v))
     if k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3] or q.shape[0] != k.shape[0]:
         raise ShapeError(f"q {q}, k {k} and v {v} do not fit")
     heads, shared = q.shape[1], k.shape[1]
@@ -48,7 +55,8 @@ def _infer(
         scores = (*q.shape[:3], k.shape[2])
         if broadcast_shapes(scores, mask.shape) != scores:
             raise ShapeError(f"mask {mask} does not broadcast to the scores {scores}")
-    return q.with_shape((*q.shape[:3], v.shape[3]))
+    out = (*q.shape[:3], v.shape[3])
+    return q.with_shape([out[axis] for axis in _ROWS_FIRST] if rows_first else out)
 
 
 def _repeat_heads(x: Array, heads: int) -> Array:
@@ -56,8 +64,18 @@ def _repeat_heads(x: Array, heads: int) -> Array:
 
 
 def _reference(
-    q: Array, k: Array, v: Array, mask: Array | None = None, *, is_causal: bool, scale: float | None, enable_gqa: bool
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    *,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
+    rows_first: bool,
 ) -> Array:
+    if rows_first:
+        q, k, v = (x.transpose(_ROWS_FIRST) for x in (q, k, v))
     k, v = (_repeat_heads(x, q.shape[1]) for x in (k, v))
     factor = scale if scale is not None else q.shape[-1] ** -0.5
     scores = (q @ k.swapaxes(-1, -2)) * factor
@@ -68,7 +86,8 @@ def _reference(
     peak = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     weights = np.exp(scores - np.where(np.isneginf(peak), 0, peak))
     total = weights.sum(axis=-1, keepdims=True)
-    return (weights / np.where(total == 0, 1, total)) @ v  # type: ignore[no-any-return]
+    out: Array = (weights / np.where(total == 0, 1, total)) @ v
+    return out.transpose(_ROWS_FIRST) if rows_first else out
 
 
 def _decompose(
@@ -81,8 +100,11 @@ def _decompose(
     is_causal: bool,
     scale: float | None,
     enable_gqa: bool,
+    rows_first: bool,
 ) -> Value:
     """Two products and a softmax, whose weights at masked places are set to 0 again: no row becomes NaN."""
+    if rows_first:
+        q, k, v = (b.permute(x, dims=_ROWS_FIRST) for x in (q, k, v))
     heads = q.shape[1]
     if heads != k.shape[1]:
         batch, shared, length, _ = k.shape
@@ -106,7 +128,8 @@ def _decompose(
     weights = b.softmax(scores, dim=-1)
     for keep in seen:
         weights = b.where(keep, weights, number(0))
-    return b.matmul(weights, v)  # type: ignore[no-any-return]
+    out: Value = b.matmul(weights, v)
+    return b.permute(out, dims=_ROWS_FIRST) if rows_first else out
 
 
 def _cases() -> Iterator[Case]:
@@ -123,6 +146,7 @@ def _cases() -> Iterator[Case]:
     yield case((2, 2, 4, 8), (2, 2, 6, 8), 5, mask=sample((2, 1, 4, 6), bool))
     yield case((2, 2, 4, 8), (2, 2, 6, 8), mask=sample((4, 6)))
     yield case((1, 2, 33, 64), (1, 2, 65, 64), mask=sample((1, 2, 1, 65), bool), is_causal=True)
+    yield case((2, 5, 2, 8), (2, 7, 2, 8), 3, mask=sample((2, 1, 5, 7), bool), rows_first=True)
     none_left = np.ones((3, 4), bool)
     none_left[1] = False
     yield case((1, 1, 3, 4), (1, 1, 4, 4), mask=none_left)
@@ -136,6 +160,7 @@ scaled_dot_product_attention = define(
         "is_causal": Attr("bool", False, "query i sees keys 0 to i"),
         "scale": Attr("float", None, "1 / sqrt(D) where absent", optional=True),
         "enable_gqa": Attr("bool", False, "neighbouring heads of q share a head of k and v"),
+        "rows_first": Attr("bool", False, "q, k, v and the result are [B, L, H, D]"),
     },
     infer=_infer,
     reference=_reference,

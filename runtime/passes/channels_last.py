@@ -15,12 +15,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..ir import Graph, Node, State, Value, constant, make_node
-from ..types import DimLike, product
+from ..types import DimLike
+from .axes import axis_groups
 
 Perm: TypeAlias = tuple[int, ...]
 """`logical = permute(physical, perm)`: logical axis i is physical axis perm[i]."""
 
 NCHW_OF_NHWC: Perm = (0, 3, 1, 2)
+HEADS_OF_ROWS: Perm = (0, 2, 1, 3)
 
 ELEMENTWISE = ("unary", "cast", "binary")
 
@@ -178,6 +180,35 @@ class _Walk:
         self.record(node.output, new.output, held.perm)
         return True
 
+    def visit_scaled_dot_product_attention(self, node: Node) -> bool:
+        """Rows first, as linear layers make and take them: backends that take strides need no permutation then."""
+        if node.attrs["rows_first"]:
+            return False
+        heads = [None if v is None else self.in_order(v, HEADS_OF_ROWS) for v in node.inputs[:3]]
+        rest = [None if v is None else self.logical(v) for v in node.inputs[3:]]
+        new = self.emit(node.op.name, [*heads, *rest], {**node.attrs, "rows_first": True}, node)
+        self.record(node.output, new.output, HEADS_OF_ROWS)
+        return True
+
+    def rows(self, node: Node) -> bool:
+        """Operators on the last axis: the others may lie in any order."""
+        x = node.inputs[0]
+        assert x is not None
+        held = self.holding(x)
+        rank, kept = len(held.perm), node.attrs.get("normalized_dims", 1)
+        if held.is_logical or held.perm[rank - kept :] != tuple(range(rank - kept, rank)):
+            return False
+        names = [name.rstrip("?") for name in node.op.inputs]
+        rest = [
+            v if v is None else self.in_order(v, held.perm) if name == "residual" else self.logical(v)
+            for name, v in zip(names[1:], node.inputs[1:], strict=False)
+        ]
+        new = self.emit(node.op.name, [held.value, *rest], node.attrs, node)
+        self.record(node.output, new.output, held.perm)
+        return True
+
+    visit_linear = visit_qlinear = visit_layer_norm = visit_rms_norm = rows
+
     def visit_permute(self, node: Node) -> bool:
         (x,) = node.inputs
         assert x is not None
@@ -262,10 +293,10 @@ class _Walk:
         held = self.holding(x)
         if held.is_logical:
             return False
-        groups = _groups(x.shape, node.output.shape)
+        rank, groups = len(held.perm), axis_groups(x.shape, node.output.shape)
         if groups is None:
             return False
-        groups.sort(key=lambda group: held.perm[group[0].start])
+        groups.sort(key=lambda group: min((held.perm[d] for d in group[0] if x.shape[d] != 1), default=rank))
         order = tuple(held.perm[d] for before, _ in groups for d in before)
         if order != tuple(range(len(order))) and node.output in self.kept:
             return False
@@ -278,29 +309,3 @@ class _Walk:
         new = self.emit("reshape", [self.reorder(held.value, order)], {"shape": tuple(shape)}, node)
         self.record(node.output, new.output, tuple(perm))
         return True
-
-
-def _groups(before: Sequence[DimLike], after: Sequence[DimLike]) -> list[tuple[range, range]] | None:
-    """The finest split of a reshape into runs of axes with equal element counts; None where there is no such split."""
-    groups: list[tuple[range, range]] = []
-    i = j = 0
-    while i < len(before) and j < len(after):
-        start_i, start_j = i, j
-        i, j = i + 1, j + 1
-        while product(before[start_i:i]) != product(after[start_j:j]):
-            left, right = product(before[start_i:i]), product(after[start_j:j])
-            grow_before = isinstance(left, int) and isinstance(right, int) and left < right
-            if (grow_before or j == len(after)) and i < len(before):
-                i += 1
-            elif j < len(after):
-                j += 1
-            else:
-                return None
-        groups.append((range(start_i, i), range(start_j, j)))
-    if i < len(before) or j < len(after):
-        ones = all(d == 1 for d in before[i:]) and all(d == 1 for d in after[j:])
-        if not ones or not groups:
-            return None
-        last_before, last_after = groups[-1]
-        groups[-1] = (range(last_before.start, len(before)), range(last_after.start, len(after)))
-    return groups

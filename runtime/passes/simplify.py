@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ir import Graph, Node, Value
-from ..types import Dim
+from ..types import Dim, DimLike
+from .axes import axis_groups
 from .rewrite import Rewriter, Rule, Rules, scalar_of, with_constant
 
 COMMUTATIVE = ("add", "mul", "maximum", "minimum", "eq", "ne", "logical_and", "logical_or", "logical_xor")
@@ -100,6 +101,47 @@ def _permute_to_reshape(rewriter: Rewriter, node: Node) -> Value | None:
     return out
 
 
+def _split_before_permute(rewriter: Rewriter, node: Node) -> Value | None:
+    """reshape, permute, reshape, where the second reshape only splits axes: they are split by the first one at once."""
+    permute = rewriter.producer(_input(node), "permute")
+    inner = rewriter.producer(_input(permute), "reshape") if permute else None
+    if permute is None or inner is None:
+        return None
+    groups = axis_groups(permute.output.shape, node.output.shape)
+    if groups is None or any(len(before) != 1 for before, _ in groups):
+        return None
+    order = [dim % permute.output.type.rank for dim in permute.attrs["dims"]]
+    parts = {order[before.start]: after for before, after in groups}
+    shape: list[DimLike] = []
+    at: dict[int, int] = {}  # where an axis of the result starts to be in the first reshape
+    for axis in sorted(parts):
+        at[axis] = len(shape)
+        shape.extend(node.output.shape[i] for i in parts[axis])
+    dims = [at[axis] + i for axis in order for i in range(len(parts[axis]))]
+    b = rewriter.builder
+    out: Value = b.permute(b.reshape(inner.inputs[0], shape=tuple(shape)), dims=tuple(dims))
+    return out
+
+
+def _linear_before_reshape(rewriter: Rewriter, node: Node) -> Value | None:
+    """A layer over rows takes them from before they are merged or split."""
+    x, weight, bias, residual = (*node.inputs, None, None)[:4]
+    inner = rewriter.private(x, "reshape")
+    if inner is None or x is None or residual is not None:
+        return None
+    groups = axis_groups(_input(inner).shape, x.shape)
+    if groups is None or len(groups[-1][1]) != 1:
+        return None
+    lead = _input(inner).shape[: groups[-1][0].start]
+    if lead == x.shape[:-1]:
+        return None
+    b = rewriter.builder
+    rows = b.reshape(inner.inputs[0], shape=(*lead, x.shape[-1]))
+    (out,) = b.add_node(node.op.name, [rows, weight, bias], node.attrs, node.name)
+    result: Value = b.reshape(out, shape=node.output.shape)
+    return result
+
+
 def _permute_quantized(rewriter: Rewriter, node: Node) -> Value | None:
     """Permutes a quantized constant instead of what it stands for."""
     inner = rewriter.producer(_input(node), "dequantize")
@@ -175,7 +217,8 @@ def _inline_cond(rewriter: Rewriter, node: Node) -> list[Value] | None:
 
 _RULES: Rules = {
     **dict.fromkeys(COMMUTATIVE, (_constant_last,)),
-    "reshape": (_unchanged, _join_reshapes),
+    "reshape": (_unchanged, _join_reshapes, _split_before_permute),
+    "linear": (_linear_before_reshape,),
     "permute": (_where(_is_identity), _permute_to_reshape, _join_permutes, _permute_quantized),
     "cast": (_unchanged,),
     "expand": (_unchanged,),

@@ -36,6 +36,7 @@ from .lowering import (
 )
 from .memory import Lifetime, place
 from .sizes import check_sizes
+from .views import drop_unread
 
 NONE, CONSTANT, ARENA, INPUT, OUTPUT, FAULT = range(6)
 
@@ -83,8 +84,9 @@ class Plan:
             if not lower_node(node, lower):
                 known = backend.rule(node.op.name, node.op.family) is not None
                 lower.steps.append(ReferenceStep(node, "no kernel for these types" if known else "no kernel"))
-        self.steps: list[PlanStep] = lower.steps
         self._aliases = lower.aliases
+        ends = {self._root(value) for _, value in graph.outputs}
+        self.steps: list[PlanStep] = drop_unread(lower.steps, ends, self._root)
         self._constant_index: dict[Value | Packed | Derived, int] = {}
         self._operand_order: dict[str, list[str]] = {}
         for step in self.steps:

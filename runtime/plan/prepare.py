@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ir import Graph, Node, verify
 from ..passes import canonicalize, clean, fuse_epilogues
+from ..passes.channels import fold_channels
 from ..passes.channels_last import channels_last
 from ..passes.decompose import decompose
 from ..passes.fold import fold_constants
@@ -25,6 +26,8 @@ def prepare(graph: Graph, backend: Backend) -> Graph:
     fuse_epilogues(out)
     channels_last(out)
     simplify(out)
+    fold_channels(out)  # what permutations stood between
+    fuse_epilogues(out)
     for _ in range(MAX_ROUNDS):
         if not decompose(out, lambda node: has_kernel(node, backend)):
             break

@@ -170,3 +170,21 @@ def test_sub_graphs_are_simplified_too():
     b.output("y", b.cond(b.input("p", np.bool_, ()), b.input("x", F32, (2,)), **branches))
     out = check(b.graph, {"cond": 1})
     assert ops(out.nodes[0].attrs["then"]) == {"relu": 1}
+
+
+def test_axes_that_a_permutation_stands_before_are_split_at_once():
+    def heads(b, x):
+        length, n = x.shape[:2]
+        merged = b.reshape(x, shape=(length, n * 3, 4))
+        return b.reshape(b.permute(merged, dims=(1, 0, 2)), shape=(n, 3, length, 4))
+
+    check(single(heads, (5, "N", 12)), {"reshape": 1, "permute": 1}, N=2)
+
+
+def test_layers_see_rows_before_they_are_merged():
+    def build(b, x):
+        rows = b.reshape(x, shape=(5 * x.shape[0], 6))
+        return b.reshape(b.linear(rows, weights(2, 6)), shape=(x.shape[0], 5, 2))
+
+    check(single(build, ("N", 5, 6)), {"linear": 1}, N=2)
+    check(single(build, ("N", 5, 2, 3)), {"reshape": 1, "linear": 1}, N=2)
