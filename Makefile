@@ -1,4 +1,5 @@
 # make demo: build, install and serve the demo.   make test: everything that CI tests.
+# make bench: the comparison with other engines, then the kernels against the machine's peaks.
 PYTHON ?= python3
 PORT ?= 8000
 TORCH_INDEX ?=
@@ -7,6 +8,7 @@ BIN := $(VENV)/bin
 # Links in src/ stand for the folders beside them; what is deleted but not yet committed does not count.
 SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard \
              runtime quant exporter server src CMakeLists.txt pyproject.toml 2>/dev/null))
+ALONE := build/peers/packages
 # The tests' editable install serves the demo too; a wheel over it would hide later changes from the tests.
 DEMO := $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)
 
@@ -21,7 +23,8 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	scripts/lint
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
+	PYTHONPATH=$(ALONE) $(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.kernels
 
 check-tools:
@@ -41,6 +44,12 @@ $(VENV)/.test: $(SOURCES) scripts/requirements-test.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'torch==2.13.0' $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/python -m pip install --quiet --requirement scripts/requirements-test.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[test]'
+	touch $@
+
+# Packages without what they require stay out of the environment: others would find them there, and not their torch.
+$(VENV)/.bench: $(VENV)/.test benchmarks/requirements.txt benchmarks/requirements-alone.txt
+	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --upgrade --no-deps --target $(ALONE) --requirement benchmarks/requirements-alone.txt
 	touch $@
 
 clean:
