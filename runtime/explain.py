@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .cpu import _core
-from .ir import Node
+from .cpu.reasons import reason
+from .ir import Node, Value
 from .method import Method
 from .model import Model
 from .plan import KernelStep, ReferenceStep
+from .plan.lowering import Operand
 from .types import evaluate
 
+REFERENCE = "NumPy reference"
 WARM_UPS = 2
 REPEATS = 5
 
-CACHED = 1 << 20
-"""Bytes that the second-level cache of one core holds beside other data."""
+CACHE_SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+USUAL_CACHE = 1 << 20
+"""Bytes of a second-level cache where the system does not tell."""
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the result's shape.
+    """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the largest register tile
+    that it computes at once (rows and columns of the result, "" where the family has none), the result's shape.
 
     `nanoseconds` is the median of several runs; `share` the part of a bound that was reached (0 to 1) and `bound` its
     name: the peak of multiply-adds for matrix kernels, else the bandwidth of memory, or of the cache where the operands
@@ -34,6 +41,7 @@ class StepReport:
     operator: str
     name: str
     kernel: str
+    tile: str
     shape: tuple[int, ...]
     nanoseconds: int
     share: float
@@ -86,25 +94,45 @@ def _report(
     node = step.node
     shape = tuple(evaluate(d, sizes) for d in node.outputs[0].shape)
     if isinstance(step, ReferenceStep):
-        return StepReport(node.op.name, node.name, "NumPy reference", shape, time, 0.0, "", step.reason)
+        types = ", ".join(str(value.dtype) for value in [*node.inputs, *node.outputs] if value is not None)
+        why = f"{step.reason} ({types}), nothing to decompose it into"
+        return StepReport(node.op.name, _label(node), REFERENCE, "", shape, time, 0.0, "", why)
     seconds = max(time, 1) * 1e-9
     if step.compute:
         share, bound = 2 * evaluate(step.macs, sizes) / seconds / peaks[step.compute], f"{step.compute} peak"
     else:
-        moved = _bytes(node, sizes)
-        bound = "cache" if moved <= CACHED else "memory"
+        moved = _bytes(step, sizes)
+        bound = "cache" if moved <= _cached_bytes() else "memory"
         share = moved / seconds / peaks[bound]
-    return StepReport(
-        node.op.name, _label(node), step.row.symbol, shape, time, share, bound, f"first {step.row.isa} row that fits"
-    )
+    tile = f"{step.row.mr}x{step.row.nr}" if step.row.mr * step.row.nr > 1 else ""
+    symbol, why = step.row.symbol, reason(step)
+    return StepReport(node.op.name, _label(node), symbol, tile, shape, time, share, bound, why)
+
+
+@cache
+def _cached_bytes() -> int:
+    """What the second-level cache of one core holds beside other data."""
+    try:
+        size = int(CACHE_SIZE.read_text().removesuffix("K\n")) << 10
+    except (OSError, ValueError):
+        size = USUAL_CACHE
+    return size * 3 // 4
 
 
 def _label(node: Node) -> str:
     return node.name or node.outputs[0].name
 
 
-def _bytes(node: Node, sizes: Mapping[str, int]) -> int:
-    """What the node reads and writes, each value once; of what it indexes, as much as it writes."""
+def _bytes(step: KernelStep, sizes: Mapping[str, int]) -> int:
+    """What the step reads and writes, each value once; of what it indexes, as much as it writes. A concatenation is a
+    step for every part."""
+    node = step.node
+    if node.op.name == "concat":
+        return sum(2 * _size(value, sizes) for value in step.operands.values() if value in node.inputs)
     inputs = (node.output, *node.inputs[1:]) if node.op.family == "index" else node.inputs
-    values = [*{value for value in inputs if value is not None}, *node.outputs]
-    return sum(evaluate(value.type.size, sizes) * value.dtype.itemsize for value in values)
+    return sum(_size(value, sizes) for value in [*{value for value in inputs if value is not None}, *node.outputs])
+
+
+def _size(value: Operand, sizes: Mapping[str, int]) -> int:
+    assert isinstance(value, Value)
+    return evaluate(value.type.size, sizes) * value.dtype.itemsize

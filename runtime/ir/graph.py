@@ -47,9 +47,12 @@ class Value:
 
 
 class Node:
-    """One application of an operator. `inputs` holds None where an optional input is absent."""
+    """One application of an operator. `inputs` holds None where an optional input is absent.
 
-    __slots__ = ("attrs", "inputs", "name", "op", "outputs")
+    `origin` is the operator that the node was decomposed from, "" for others.
+    """
+
+    __slots__ = ("attrs", "inputs", "name", "op", "origin", "outputs")
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Node:
         self.attrs = dict(attrs)
         self.outputs = list(outputs)
         self.name = name
+        self.origin = ""
         for out in self.outputs:
             out.producer = self
 

@@ -106,6 +106,7 @@ class _Walk:
         if rule is None or not rule(node):
             inputs = [None if v is None else self.logical(v) for v in node.inputs]
             new = Node(node.op, inputs, node.attrs, [Value(v.type, v.name) for v in node.outputs], node.name)
+            new.origin = node.origin
             self.nodes.append(new)
             for old, out in zip(node.outputs, new.outputs, strict=True):
                 self.held[old] = Held(out, tuple(range(old.type.rank)))

@@ -17,7 +17,11 @@ def decompose(graph: Graph, has_kernel: Callable[[Node], bool]) -> bool:
     def rule(rewriter: Rewriter, node: Node) -> Value | Sequence[Value] | None:
         if node.op.decompose is None or has_kernel(node):
             return None
+        nodes = rewriter.builder.graph.nodes
+        before = len(nodes)
         found: Value | Sequence[Value] = node.op.decompose(rewriter.builder, *node.inputs, **node.attrs)
+        for made in nodes[before:]:
+            made.origin = node.origin or node.op.name
         return found
 
     return Rewriter(graph).apply({node.op.name: (rule,) for node in graph.nodes})

@@ -62,6 +62,7 @@ class Rewriter:
                 for old, new in zip(node.outputs, results, strict=True):
                     self._record(old, new, isinstance(new.producer, Node) and new.producer in nodes[before:])
                 for added in nodes[before:]:
+                    added.origin = added.origin or node.origin
                     self._reads.update(value for value in added.inputs if value is not None)
                 return True
             del nodes[before:]

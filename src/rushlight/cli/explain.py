@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rushlight.cli.arrays import batch_size, parse_sizes, random_inputs
 from rushlight.cli.table import format_table
-from rushlight.runtime.explain import Explanation, StepReport, explain
+from rushlight.runtime.explain import REFERENCE, Explanation, StepReport, explain
 from rushlight.runtime.model import load
 
 EXAMPLE = """example:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     graph = model.program.graph
     sizes = {**(batch_size(graph, args.batch) if args.batch is not None else {}), **parse_sizes(args.dim)}
     found = explain(model, random_inputs(graph, sizes))
-    header = ["node", "operator", "kernel", "shape", "us", "time", "share", "of", "why"]
+    header = ["node", "operator", "kernel", "tile", "shape", "us", "time", "share", "of", "why"]
     print(format_table(header, [_row(step, found.nanoseconds) for step in found.steps]))
     print(f"\n{summary(found, model.threads, model.isa)}")
     return 0
@@ -39,6 +39,7 @@ def _row(step: StepReport, total: int) -> list[str]:
         step.name,
         step.operator,
         step.kernel,
+        step.tile or "-",
         "x".join(map(str, step.shape)) or "scalar",
         f"{step.nanoseconds / 1000:.1f}",
         f"{100 * step.nanoseconds / max(total, 1):.1f}%",
@@ -51,7 +52,7 @@ def _row(step: StepReport, total: int) -> list[str]:
 def summary(found: Explanation, threads: int, isa: str) -> str:
     """Totals, and the measured peaks that the shares refer to."""
     sizes = ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
-    slow = sum(step.kernel == "NumPy reference" for step in found.steps)
+    slow = sum(step.kernel == REFERENCE for step in found.steps)
     return "\n".join(
         [
             f"{len(found.steps)} steps, {found.nanoseconds / 1e6:.3f} ms{f' at {sizes}' if sizes else ''}; "

@@ -1,0 +1,90 @@
+"""Why a step runs on the kernel that it has: what its family is chosen for, and whose instruction set the row is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..plan.lowering import KernelStep
+from ..types import Dim
+from .winograd import choose_tile
+
+
+def reason(step: KernelStep) -> str:
+    """One line."""
+    why = _FAMILIES.get(step.family)
+    parts = [why(step) if callable(why) else why] if why else []
+    if step.node.origin:
+        parts.insert(0, f"part of {step.node.origin}, which has no kernel")
+    return "; ".join([*parts, f"{step.row.isa} has the best {step.row.types} row"])
+
+
+def _gemm(step: KernelStep) -> str:
+    node = step.node
+    if node.op.name == "matmul":
+        (_, right) = node.inputs
+        packed = "packed at load" if right is not None and right.is_constant else "packed in every run"
+        return f"product of matrices, the right one {packed}"
+    weight = node.inputs[1]
+    assert weight is not None
+    assert weight.data is not None
+    if "groups" not in node.attrs:
+        return "product with weights packed at load"
+    (kh, kw), groups = weight.data.shape[2:], node.attrs["groups"]
+    text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
+    text += f", {groups} groups" if groups > 1 else ""
+    if step.compute == "f32" and (kh, kw) == (3, 3):
+        text += f", direct: {_no_winograd(step, weight.data.shape)}"
+    return text
+
+
+def _no_winograd(step: KernelStep, filters: tuple[int, ...]) -> str:
+    attrs = step.node.attrs
+    if attrs["groups"] != 1 or (*attrs["stride"], *attrs["dilation"]) != (1, 1, 1, 1):
+        return "Winograd's method needs one group, stride and dilation 1"
+    if choose_tile(attrs, filters, *step.node.output.shape[1:3]) is None:
+        return "Winograd's transforms and weights would cost more than they save"
+    return "no Winograd kernel for these types"
+
+
+def _winograd(step: KernelStep) -> str:
+    tile = step.params["tile"]
+    assert isinstance(tile, int)
+    share = (tile + 2) ** 2 / (9 * tile * tile)
+    return f"3x3 convolution, stride 1: Winograd F({tile}x{tile}) takes {share:.0%} of the multiplications"
+
+
+def _attention(step: KernelStep) -> str:
+    lk = step.params["lk"]
+    keys = "" if isinstance(lk, Dim) else f" of {lk} keys"
+    return f"scores{keys}, softmax and weighted sum in one kernel"
+
+
+def _move(step: KernelStep) -> str:
+    if step.node.op.name == "permute" and not step.node.name:
+        return "moves channels for the kernels that follow or for the caller"
+    return "only moves elements"
+
+
+_FAMILIES: Mapping[str, str | Callable[[KernelStep], str]] = {
+    "attention": _attention,
+    "binary": "one result an element",
+    "cast": "converts every element",
+    "depthwise": "a filter for every channel: no product to make of it",
+    "gemm": _gemm,
+    "index": "rows by index, which are checked",
+    "move": _move,
+    "norm": "mean, variance and scaling in one kernel",
+    "pack": "the right matrix is made in this run: packed for the product that follows",
+    "pool": "windows of pixels, channels last",
+    "qbinary": "8-bit operands of unlike scales, one rounding",
+    "quantize": "between float and 8 bits, or a function of 8 bits by table",
+    "range": "numbers in a row",
+    "reduce": "64 partial results, in one order on every machine",
+    "resize": "pixels looked up or weighted, channels last",
+    "rnn": "all steps of a layer in one kernel",
+    "softmax": "largest, sum and scaling in one kernel",
+    "unary": "one result an element",
+    "where": "one result an element",
+    "winograd": _winograd,
+}
+"""Why a family is chosen. One that is not here is explained by its instruction set alone."""

@@ -1,0 +1,92 @@
+"""Explanations: a kernel, a tile, a share and a reason for every step."""
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+from rushlight.runtime.cpu import reasons
+from rushlight.runtime.cpu.params import families
+from rushlight.runtime.explain import REFERENCE, StepReport, explain
+
+
+def weights(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[StepReport]:
+    """The steps of a network with a convolution of every kind, a decomposed operator and one without kernel."""
+    builder = rl.GraphBuilder()
+    x = builder.input("x", np.float32, ("N", 32, 24, 24))
+    for kernel, options in (
+        ((32, 32, 3, 3), {"padding": (1, 1, 1, 1)}),
+        ((32, 32, 3, 3), {"padding": (1, 1, 1, 1), "stride": (2, 2)}),
+        ((32, 1, 3, 3), {"padding": (1, 1, 1, 1), "groups": 32}),
+        ((32, 32, 1, 1), {}),
+        ((32, 8, 3, 3), {"padding": (1, 1, 1, 1), "groups": 4}),
+    ):
+        x = builder.conv2d(x, weights(*kernel), **options)
+    builder.output("means", builder.adaptive_avg_pool2d(x, output_size=(1, 1)))
+    flat = builder.reshape(x, shape=(x.shape[0], 32, 144))
+    product = builder.matmul(flat, builder.sigmoid(builder.permute(flat, dims=(0, 2, 1))))
+    builder.output("linear", builder.linear(product, weights(16, 32)))
+    builder.output("largest", builder.topk(product, k=3)[0])
+    return explain(rl.load(builder.build(), threads=1), {"x": weights(2, 32, 24, 24)}).steps
+
+
+def test_every_step_has_a_reason(steps: list[StepReport]) -> None:
+    expected = [
+        ("conv2d", "3x3 convolution, stride 1: Winograd F(4x4) takes 25% of the multiplications"),
+        ("conv2d", "3x3 convolution by its taps, direct: Winograd's method needs one group, stride and dilation 1"),
+        ("conv2d", "a filter for every channel: no product to make of it"),
+        ("conv2d", "1x1 convolution: one product over all pixels"),
+        (
+            "conv2d",
+            "3x3 convolution by its taps, 4 groups, direct: Winograd's method needs one group, stride and dilat",
+        ),
+        ("mean", "part of adaptive_avg_pool2d, which has no kernel; "),
+        ("matmul", "the right matrix is made in this run: packed for the product that follows"),
+        ("matmul", "product of matrices, the right one packed in every run"),
+        ("linear", "product with weights packed at load"),
+        ("topk", "no kernel (float32, float32, int64), nothing to decompose it into"),
+    ]
+    for operator, beginning in expected:
+        assert [step for step in steps if step.operator == operator and step.reason.startswith(beginning)], beginning
+    assert all(step.reason for step in steps)
+
+
+def test_kernels_tell_tile_and_share(steps: list[StepReport]) -> None:
+    rows = {row.symbol: row for family in families().values() for row in family.rows}
+    for step in steps:
+        if step.kernel == REFERENCE:
+            assert (step.tile, step.share, step.bound) == ("", 0, "")
+            continue
+        row = rows[step.kernel]
+        assert step.tile == (f"{row.mr}x{row.nr}" if row.mr * row.nr > 1 else "")
+        assert step.reason.endswith(f"{row.isa} has the best {row.types} row")
+        assert step.share > 0
+        assert step.bound in ("f32 peak", "cache", "memory")
+    assert any(step.tile for step in steps)
+
+
+def test_reasons_are_of_families_that_there_are() -> None:
+    assert set(reasons._FAMILIES) == set(families())
+
+
+def test_bytes_beyond_the_cache_are_held_against_memory() -> None:
+    builder = rl.GraphBuilder()
+    x = builder.input("x", np.float32, ("N",))
+    builder.output("y", builder.exp(x))
+    model = rl.load(builder.build(), threads=1)
+    bounds = [explain(model, {"x": weights(size)}).steps[0].bound for size in (1000, 1 << 24)]
+    assert bounds == ["cache", "memory"]
+
+
+def test_a_concatenation_counts_every_part_once() -> None:
+    builder = rl.GraphBuilder()
+    parts = [builder.input(name, np.float32, ("N", 4096)) for name in ("a", "b", "c")]
+    builder.output("y", builder.concat(*(builder.exp(part) for part in parts), dim=1))
+    found = explain(rl.load(builder.build(), threads=1), {name: weights(8, 4096) for name in ("a", "b", "c")})
+    moved = sum(step.share * step.nanoseconds * found.cache_bytes / 1e9 for step in found.steps)
+    copies = sum(step.operator == "concat" for step in found.steps)
+    assert moved == pytest.approx((6 + 2 * copies) * 8 * 4096 * 4)
