@@ -8,7 +8,7 @@ gives an `int`, so static shapes never carry a `Dim`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any, TypeAlias, Union
@@ -251,6 +251,11 @@ def product(dims: Iterable[DimLike]) -> DimLike:
     for dim in dims:
         total = total * dim
     return total
+
+
+def dense_strides(shape: Sequence[DimLike]) -> tuple[DimLike, ...]:
+    """Strides of a dense row-major tensor, in elements."""
+    return tuple(product(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 _TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_][A-Za-z0-9_.]*)|(//|[-+*()]))")

@@ -13,6 +13,7 @@ from rushlight.runtime.cpu.backend import cpu_backend
 from rushlight.runtime.execution import Execution
 from rushlight.runtime.ir import GraphBuilder, Value
 from rushlight.runtime.plan import Plan
+from rushlight.runtime.plan.lowering import Lowering
 from rushlight.runtime.plan.prepare import prepare
 from rushlight.runtime.plan.views import view_of
 from rushlight.runtime.reference import run_reference
@@ -50,7 +51,7 @@ def test_a_view_names_the_elements(shape: Any, build: Build) -> None:
     b.output("y", build(b, x))
     y = b.graph.outputs[0][1]
     data = RNG.standard_normal([2 if d == "N" else d for d in shape]).astype(np.float32)
-    view = view_of(y)
+    view = view_of(y, Lowering(cpu_backend("generic")))
     assert view.base is x
     steps = [4 * evaluate(stride, {"N": 2}) for stride in view.strides]
     expected = run_reference(b.graph, {"x": data})["y"]
@@ -63,7 +64,7 @@ def test_a_reshape_that_no_stride_expresses_starts_anew() -> None:
     x = b.input("x", np.float32, ("N", 6, 4))
     y = b.reshape(b.permute(x, dims=(0, 2, 1)), shape=(x.shape[0], 24))
     b.output("y", y)
-    assert view_of(y).base is y
+    assert view_of(y, Lowering(cpu_backend("generic"))).base is y
 
 
 def attend(b: GraphBuilder, x: Value, keep: bool) -> None:

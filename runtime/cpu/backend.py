@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError
+from ..ir import Node
 from ..ops import Array
 from ..plan.lowering import KernelRow, Param, Rule
 from ..settings import Settings
@@ -76,20 +77,32 @@ class CpuBackend:
         return pack_params(family, **params)
 
     def rule(self, op: str, family: str) -> Rule | None:
-        rules = _rules()
+        rules = _collected("RULES")
         return rules.get(op) or rules.get(family)
+
+    def reads_rows(self, node: Node, index: int) -> bool:
+        found = _collected("ROW_READERS")
+        names = found.get(node.op.name, found.get(node.op.family, ()))
+        declared = [name.strip("?*") for name in node.op.inputs]
+        return declared[min(index, len(declared) - 1)] in names
+
+    def writes_rows(self, node: Node) -> bool:
+        found = _collected("ROW_WRITERS")
+        return node.op.name in found or node.op.family in found
 
 
 @cache
-def _rules() -> Mapping[str, Rule]:
-    rules: dict[str, Rule] = {}
+def _collected(table: str) -> Mapping[str, Any]:
+    """One table of all lowering modules: RULES (operator or family -> rule), ROW_READERS (-> names of inputs that may
+    lie inside the rows of another value), ROW_WRITERS (-> None: the result may)."""
+    entries: dict[str, Any] = {}
     for module in iter_modules(lower_package.__path__):
-        found: Mapping[str, Rule] = import_module(f"{lower_package.__name__}.{module.name}").RULES
-        clash = rules.keys() & found.keys()
+        found: Mapping[str, Any] = getattr(import_module(f"{lower_package.__name__}.{module.name}"), table, {})
+        clash = entries.keys() & found.keys()
         if clash:
-            raise ValueError(f"two lowering rules for {', '.join(sorted(clash))}")
-        rules.update(found)
-    return rules
+            raise ValueError(f"{table}: two entries for {', '.join(sorted(clash))}")
+        entries.update(found)
+    return entries
 
 
 def best_isa(settings: Settings | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..types import DimLike
+from ..types import DimLike, dense_strides
 
 MAX_AXES = 6
 """Axes that the kernels' parameters have room for."""
@@ -19,20 +19,12 @@ class Loop:
     strides: list[DimLike]
 
 
-def dense_strides(shape: Sequence[DimLike]) -> list[DimLike]:
-    """Strides of a dense row-major tensor, in elements."""
-    strides: list[DimLike] = []
-    step: DimLike = 1
-    for size in reversed(shape):
-        strides.insert(0, step)
-        step = step * size
-    return strides
-
-
-def broadcast_strides(shape: Sequence[DimLike], target: Sequence[DimLike]) -> list[DimLike]:
-    """Strides of a dense tensor of `shape` as it broadcasts to `target`."""
+def broadcast_strides(
+    shape: Sequence[DimLike], target: Sequence[DimLike], strides: Sequence[DimLike] | None = None
+) -> list[DimLike]:
+    """Strides of a tensor of `shape` and `strides`, dense if not given, as it broadcasts to `target`."""
     missing = len(target) - len(shape)
-    strides = dense_strides(shape)
+    strides = dense_strides(shape) if strides is None else strides
     return [0] * missing + [
         0 if size == 1 and wanted != 1 else stride
         for size, stride, wanted in zip(shape, strides, target[missing:], strict=True)
@@ -55,8 +47,10 @@ def collapse(loops: Sequence[Loop]) -> list[Loop]:
     return out or [Loop(1, [0] * len(loops[0].strides) if loops else [])]
 
 
-def broadcast_loops(shapes: Sequence[Sequence[DimLike]], target: Sequence[DimLike]) -> list[Loop]:
-    """The iteration over `target` with one operand for each of `shapes`."""
-    strides = [broadcast_strides(shape, target) for shape in shapes]
+def broadcast_loops(
+    operands: Sequence[tuple[Sequence[DimLike], Sequence[DimLike]]], target: Sequence[DimLike]
+) -> list[Loop]:
+    """The iteration over `target` with one operand for each of `operands`: (shape, strides)."""
+    strides = [broadcast_strides(shape, target, own) for shape, own in operands]
     loops = [Loop(size, [s[axis] for s in strides]) for axis, size in enumerate(target)]
-    return collapse(loops) if loops else [Loop(1, [0] * len(shapes))]
+    return collapse(loops) if loops else [Loop(1, [0] * len(operands))]

@@ -26,9 +26,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..ir import Node, Value
+from ..ir import Graph, Node, Value
 from ..ops import Array
-from ..types import DimLike, TensorType
+from ..types import DimLike, TensorType, dense_strides
+from .rows import Placement, RowAccess, place_rows
 
 _SHORT = {"float": "f", "int": "s", "uint": "u"}
 
@@ -89,6 +90,30 @@ class At:
 
 
 @dataclass(frozen=True)
+class View:
+    """Element (i, j, ...) of a value is ``offset + i * strides[0] + j * strides[1] ...`` of `base`, in elements."""
+
+    base: Value
+    offset: DimLike
+    strides: tuple[DimLike, ...]
+
+    @property
+    def operand(self) -> Value | At:
+        """What a kernel is given."""
+        return self.at(0)
+
+    @property
+    def row(self) -> DimLike:
+        """The distance from one vector along the last axis to the next."""
+        return self.strides[-2]
+
+    def at(self, elements: DimLike) -> Value | At:
+        """The operand that begins so many elements after the view's first."""
+        offset = self.offset + elements
+        return self.base if offset == 0 else At(self.base, offset * self.base.dtype.itemsize)
+
+
+@dataclass(frozen=True)
 class Fault:
     """An int64 that a step makes 1 where its inputs ask for what is not there; the run ends with an error then."""
 
@@ -129,10 +154,19 @@ class Lowering:
     backend: Backend
     steps: list[PlanStep] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
+    placement: Placement = field(default_factory=dict)
 
     def find(self, family: str, op: str, types: str) -> KernelRow | None:
         """The best kernel for `op` on these operand types (destination last, e.g. ``u8s8u8``), or None."""
         return self.backend.find(family, op, types)
+
+    def view(self, value: Value) -> View:
+        """Where `value` lies: inside the rows of another where the backend said that this node's rule can take that."""
+        base, offset = value, 0
+        while base in self.placement:
+            inside = self.placement[base]
+            base, offset = inside.host, offset + inside.column
+        return View(base, offset, dense_strides((*value.shape[:-1], *base.shape[-1:])))
 
     def temporary(self, size_bytes: DimLike) -> Temporary:
         """Memory, 64-byte aligned, for the steps of this node; scratch of single threads is the kernel's own."""
@@ -174,7 +208,7 @@ class Lowering:
 Rule: TypeAlias = Callable[[Node, Lowering], bool]
 
 
-class Backend(Protocol):
+class Backend(RowAccess, Protocol):
     """What `plan` knows of a device: its kernel rows, its rules, its packing."""
 
     @property
@@ -220,3 +254,29 @@ def lower_node(node: Node, lower: Lowering) -> bool:
     for value in set(lower.aliases) - aliased:
         del lower.aliases[value]
     return False
+
+
+def has_kernel(node: Node, backend: Backend) -> bool:
+    """Whether the backend has a rule and a kernel for this node."""
+    return lower_node(node, Lowering(backend))
+
+
+def lower_graph(graph: Graph, backend: Backend) -> Lowering:
+    """The steps of a whole graph; a node that no rule takes becomes a `ReferenceStep`."""
+    known: dict[Node, bool] = {}
+
+    def takes(node: Node) -> bool:
+        if node not in known:
+            known[node] = has_kernel(node, backend)
+        return known[node]
+
+    lower = Lowering(backend, placement=place_rows(graph, backend, takes))
+    for node in graph.nodes:
+        if not lower_node(node, lower):
+            has_rule = backend.rule(node.op.name, node.op.family) is not None
+            lower.steps.append(ReferenceStep(node, "no kernel for these types" if has_rule else "no kernel"))
+    for step in lower.steps:
+        for operand in step.operands.values() if isinstance(step, KernelStep) else step.node.inputs:
+            if (operand.base if isinstance(operand, At) else operand) in lower.placement:
+                raise RuntimeError(f"the rule for {step.node.op.name} takes dense values only")
+    return lower

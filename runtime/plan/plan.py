@@ -25,14 +25,12 @@ from .lowering import (
     Derived,
     Fault,
     KernelStep,
-    Lowering,
     Operand,
     Packed,
     PlanStep,
-    ReferenceStep,
     Temporary,
     byte_size,
-    lower_node,
+    lower_graph,
 )
 from .memory import Lifetime, place
 from .sizes import check_sizes
@@ -79,14 +77,11 @@ class Plan:
     ) -> None:
         self.graph = graph
         self.backend = backend
-        lower = Lowering(backend)
-        for node in graph.nodes:
-            if not lower_node(node, lower):
-                known = backend.rule(node.op.name, node.op.family) is not None
-                lower.steps.append(ReferenceStep(node, "no kernel for these types" if known else "no kernel"))
+        lower = lower_graph(graph, backend)
         self._aliases = lower.aliases
-        ends = {self._root(value) for _, value in graph.outputs}
-        self.steps: list[PlanStep] = drop_unread(lower.steps, ends, self._root)
+        self._placement = lower.placement
+        ends = {self._home(value) for _, value in graph.outputs}
+        self.steps: list[PlanStep] = drop_unread(lower.steps, ends, self._home)
         self._constant_index: dict[Value | Packed | Derived, int] = {}
         self._operand_order: dict[str, list[str]] = {}
         for step in self.steps:
@@ -109,6 +104,13 @@ class Plan:
     def _root(self, value: Value) -> Value:
         while value in self._aliases:
             value = self._aliases[value]
+        return value
+
+    def _home(self, value: Value) -> Value:
+        """The value in whose memory `value` lies."""
+        value = self._root(value)
+        while value in self._placement:
+            value = self._root(self._placement[value].host)
         return value
 
     def _constant(self, key: Value | Packed | Derived) -> None:
@@ -157,7 +159,7 @@ class Plan:
 
     def _assign_outputs(self) -> None:
         """Which values are written straight into the caller's output arrays."""
-        written = {out for step in self.steps for out in step.node.outputs}
+        written = {self._root(value) for step in self.steps for value in self._written(step)}
         self._output_of: dict[Value, int] = {}
         self._copied: list[tuple[int, Value]] = []
         for index, (_, value) in enumerate(self.graph.outputs):
@@ -168,6 +170,16 @@ class Plan:
                 if root.is_constant:
                     self._constant(root)
                 self._copied.append((index, root))
+
+    def _written(self, step: PlanStep) -> Iterable[Value]:
+        if not isinstance(step, KernelStep):
+            yield from step.node.outputs
+            return
+        for name, is_written in self.backend.operand_names(step.family):
+            operand = step.operands.get(name)
+            base = operand.base if isinstance(operand, At) else operand
+            if is_written and isinstance(base, Value):
+                yield base
 
     def bind(self, sizes: Mapping[str, int]) -> Binding:
         """The plan for these sizes of the symbolic dimensions. Raises ShapeError where the graph has none for them."""
@@ -262,6 +274,8 @@ class Plan:
             if not isinstance(step, KernelStep):
                 continue
             for out, source in step.in_place:
+                if out in self._placement or source in self._placement:
+                    continue
                 out, source = self._root(out), self._root(source)
                 if (
                     first.get(out) != index

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from ..ir import Graph, Node, verify
+from ..ir import Graph, verify
 from ..passes import canonicalize, clean, fuse_epilogues
 from ..passes.channels import fold_channels
 from ..passes.channels_last import channels_last
 from ..passes.decompose import decompose
 from ..passes.fold import fold_constants
+from ..passes.joins import reuse_joins
 from ..passes.lower_quant import lower_quant
 from ..passes.simplify import simplify
-from .lowering import Backend, Lowering, lower_node
+from .lowering import Backend, has_kernel
 
 MAX_ROUNDS = 8
 """Decompositions of decompositions end long before this."""
@@ -35,10 +36,6 @@ def prepare(graph: Graph, backend: Backend) -> Graph:
         fuse_epilogues(out)
         channels_last(out)
         simplify(out)
+    reuse_joins(out)
     verify(out)
     return out
-
-
-def has_kernel(node: Node, backend: Backend) -> bool:
-    """Whether the backend has a rule and a kernel for this node."""
-    return lower_node(node, Lowering(backend))

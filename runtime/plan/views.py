@@ -4,40 +4,20 @@ read them in place. The copies that nobody reads any more are then dropped from 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from ..ir import Node, Value
 from ..passes.axes import axis_groups
 from ..types import DimLike, product
-from .lowering import At, KernelStep, PlanStep
+from .lowering import At, KernelStep, Lowering, PlanStep, View
 
 
-@dataclass(frozen=True)
-class View:
-    """Element (i, j, ...) of a value is ``offset + i * strides[0] + j * strides[1] ...`` of the dense `base`."""
-
-    base: Value
-    offset: DimLike
-    strides: tuple[DimLike, ...]
-
-    @property
-    def operand(self) -> Value | At:
-        """What a kernel is given."""
-        return At(self.base, self.offset * self.base.dtype.itemsize) if self.offset != 0 else self.base
-
-
-def dense(shape: Sequence[DimLike]) -> tuple[DimLike, ...]:
-    """Strides of a dense row-major tensor, in elements."""
-    return tuple(product(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
-def view_of(value: Value) -> View:
-    """The view of `value` through every movement before it that strides can express; at least itself, dense."""
+def view_of(value: Value, lower: Lowering) -> View:
+    """The view of `value` through every movement before it that strides can express; at least where it lies itself."""
     node = value.producer
     x = node.inputs[0] if isinstance(node, Node) and node.inputs else None
     if node is not None and x is not None and not x.is_constant and node.op.name in ("permute", "slice", "reshape"):
-        inner = view_of(x)
+        inner = view_of(x, lower)
         if node.op.name == "permute":
             return View(inner.base, inner.offset, tuple(inner.strides[dim] for dim in node.attrs["dims"]))
         if node.op.name == "slice":
@@ -45,7 +25,7 @@ def view_of(value: Value) -> View:
         strides = _reshape(x.shape, inner.strides, value.shape)
         if strides is not None:
             return View(inner.base, inner.offset, strides)
-    return View(value, 0, dense(value.shape))
+    return lower.view(value)
 
 
 def _slice(inner: View, node: Node) -> View:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...ir import Node
 from ...plan.lowering import Lowering, Operand, Param, Rule
-from ...plan.views import View, dense, view_of
+from ...plan.views import view_of
+from ...types import dense_strides
 from ..strides import broadcast_strides
 
 
@@ -36,12 +37,12 @@ def lower_attention(node: Node, lower: Lowering) -> bool:
         "is_causal": int(node.attrs["is_causal"]), "scale": scale,
     }  # fmt: skip
     operands: dict[str, Operand] = {"mask": mask, "out": node.output}
-    strides = dense(node.output.shape)
+    strides = dense_strides(node.output.shape)
     params["out_stride"] = [strides[axis] for axis in order[:3]]
     for name, value in (("q", q), ("k", k), ("v", v)):
-        view = view_of(value)
+        view = view_of(value, lower)
         if view.strides[3] != 1 and value.shape[3] != 1:
-            view = View(value, 0, dense(value.shape))
+            view = lower.view(value)
         operands[name] = view.operand
         params[f"{name}_stride"] = [view.strides[axis] for axis in order[:3]]
     lower.step(node, row, operands, params, macs=images * q_heads * lq * lk * (d + dv), compute="f32")

@@ -3,14 +3,14 @@ else the gemm kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...ir import Node, Value
 from ...ops import Array
 from ...plan.lowering import Lowering, Operand, Param, Rule, short_dtype
-from ...types import product
+from ...types import DimLike, product
 from ..activation import activation_params
 from ..winograd import choose_tile
 from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
@@ -45,10 +45,9 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
     static: dict[str, Param] = {"c": c, "kh": kh, "kw": kw, "src_zero_point": 0, "residual_scale": 0.0} | epilogue
     params = static | {
         "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "sh": sh, "sw": sw, "ph": top, "pw": left, "dh": dh,
-        "dw": dw, "src_pixel": c, "residual_pixel": c, "dst_pixel": c,
+        "dw": dw, **_rows(node, lower, "src_pixel", "residual_pixel", "dst_pixel"),
     }  # fmt: skip
-    packed = lower.packed(row, static, filters)
-    operands = {"src": x, "weight": packed, "dst": node.output, **epilogue_operands(node)}
+    operands = {**_image_operands(node, lower), "weight": lower.packed(row, static, filters)}
     macs = product(node.output.shape) * kh * kw
     compute = "f32" if x.dtype == np.float32 else "int8"
     lower.step(node, row, operands, params, macs=macs, compute=compute)
@@ -64,14 +63,15 @@ def _lower_winograd(node: Node, lower: Lowering, x: Value, filters: Array, tile:
     images, ih, iw = x.shape[:3]
     oh, ow = node.output.shape[1:3]
     top, left = node.attrs["padding"][:2]
+    rows = _rows(node, lower, "src_pixel", "residual_row", "dst_row")
+    pixel = lower.view(x).row
     params = static | activation_params(node.attrs) | {
-        "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "ph": top, "pw": left, "src_image": ih * iw * c,
-        "src_row": iw * c, "src_pixel": c, "dst_row": n, "residual_row": n,
+        "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "ph": top, "pw": left, "src_image": ih * iw * pixel,
+        "src_row": iw * pixel, **rows,
     }  # fmt: skip
-    operands: dict[str, Operand] = {"src": x, "dst": node.output, **epilogue_operands(node)}
+    operands = {**_image_operands(node, lower), "weight": lower.packed(row, static, filters)}
     residual = operands.get("residual")
     in_place = [(node.output, residual)] if isinstance(residual, Value) and residual.type == node.output.type else []
-    operands["weight"] = lower.packed(row, static, filters)
     macs = product(node.output.shape) * c * kh * kw  # the direct sum's: its share of peak may be above 1
     lower.step(node, row, operands, params, in_place=in_place, macs=macs, compute="f32")
     return True
@@ -86,30 +86,47 @@ def _lower_product(node: Node, lower: Lowering, x: Value, weight: Value, filters
     n = outputs // groups
     kernel: dict[str, Param] = {"n": n, "k": k, "kh": kh, "kw": kw, "weights": groups}
     epilogue = epilogue_params(node.attrs, node.output)
-    params = kernel | epilogue | _image_params(node, x, k * groups, (kh, kw)) | {
-        "batch": (1, groups), "src_batch": (0, k), "dst_batch": (0, n), "dst_row": outputs, "residual_batch": (0, n),
-        "residual_row": outputs, "weight_batch": (0, 1), "bias_batch": (0, n),
+    params = kernel | epilogue | _image_params(node, x, lower.view(x).row, (kh, kw)) | {
+        "batch": (1, groups), "src_batch": (0, k), "dst_batch": (0, n), "residual_batch": (0, n),
+        "weight_batch": (0, 1), "bias_batch": (0, n), **_rows(node, lower, "", "residual_row", "dst_row"),
     }  # fmt: skip
     static = {**NEUTRAL, **kernel, "src_zero_point": epilogue.get("src_zero_point", 0)}
     macs = product(node.output.shape) * k * kh * kw
     packed = lower.packed(row, static, filters)
-    emit_gemm(node, lower, row, packed, {"src": x, **epilogue_operands(node)}, params, macs)
+    emit_gemm(node, lower, row, packed, _image_operands(node, lower), params, macs)
     return True
 
 
-def _image_params(node: Node, x: Value, channels: int, kernel: tuple[int, int]) -> dict[str, Param]:
-    """Where a convolution's rows lie; those of a 1 x 1 convolution are a matrix."""
+def _rows(node: Node, lower: Lowering, src: str, residual: str, dst: str) -> dict[str, Param]:
+    """The distances from pixel to pixel, by the names that the kernel gives them."""
+    values = {src: node.inputs[0], residual: epilogue_operands(node).get("residual"), dst: node.output}
+    return {name: lower.view(v).row if isinstance(v, Value) else 0 for name, v in values.items() if name}
+
+
+def _image_operands(node: Node, lower: Lowering) -> dict[str, Operand]:
+    """Every operand but the weight; images may lie inside the pixels of others."""
+    operands = epilogue_operands(node)
+    images = {"src": node.inputs[0], "residual": operands.get("residual"), "dst": node.output}
+    views = {name: lower.view(value).operand for name, value in images.items() if isinstance(value, Value)}
+    return {**operands, **views}
+
+
+def _image_params(node: Node, x: Value, pixel: DimLike, kernel: tuple[int, int]) -> dict[str, Param]:
+    """Where a convolution's rows lie, `pixel` elements apart; those of a 1 x 1 convolution are a matrix."""
     images, ih, iw = x.shape[:3]
     top, left, bottom, right = node.attrs["padding"]
     sh, sw = node.attrs["stride"]
     dh, dw = node.attrs["dilation"]
     if kernel == (1, 1) and (sh, sw, top, left, bottom, right) == (1, 1, 0, 0, 0, 0):
-        return {"images": images * ih * iw, "src_image": channels}
+        return {"images": images * ih * iw, "src_image": pixel}
     oh, ow = node.output.shape[1:3]
     return {
         "images": images, "oh": oh, "ow": ow, "ih": ih, "iw": iw, "sh": sh, "sw": sw, "ph": top, "pw": left, "dh": dh,
-        "dw": dw, "src_image": ih * iw * channels, "src_row": iw * channels, "src_pixel": channels,
+        "dw": dw, "src_image": ih * iw * pixel, "src_row": iw * pixel, "src_pixel": pixel,
     }  # fmt: skip
 
 
 RULES: Mapping[str, Rule] = {"conv2d": lower_conv, "qconv2d": lower_conv}
+
+ROW_READERS: Mapping[str, Sequence[str]] = dict.fromkeys(RULES, ("x", "residual"))
+ROW_WRITERS: Mapping[str, None] = dict.fromkeys(RULES)

@@ -51,17 +51,20 @@ def lower_broadcast(node: Node, lower: Lowering) -> bool:
     if row is None:
         return False
     names = [name for name, _ in lower.backend.operand_names(family)]
-    params = broadcast_params(values, node.output, names)
+    params = broadcast_params(values, node.output, names, lower)
     if params is None:
         return False
     memory = [(node.output, value) for value in values if value.type == node.output.type]
-    lower.step(node, row, dict(zip(names, (*values, node.output), strict=True)), params, in_place=memory)
+    operands = [*(lower.view(value).operand for value in values), node.output]
+    lower.step(node, row, dict(zip(names, operands, strict=True)), params, in_place=memory)
     return True
 
 
-def broadcast_params(values: Sequence[Value], out: Value, names: Sequence[str]) -> dict[str, Param] | None:
+def broadcast_params(
+    values: Sequence[Value], out: Value, names: Sequence[str], lower: Lowering
+) -> dict[str, Param] | None:
     """Parameters `rank`, `shape` and `<operand>_strides`; None where there are more axes than they have room for."""
-    loops = broadcast_loops([value.shape for value in values], out.shape)
+    loops = broadcast_loops([(value.shape, lower.view(value).strides) for value in values], out.shape)
     if len(loops) > MAX_AXES:
         return None
     params: dict[str, Param] = {"rank": len(loops), "shape": [loop.size for loop in loops]}
@@ -71,3 +74,5 @@ def broadcast_params(values: Sequence[Value], out: Value, names: Sequence[str]) 
 
 
 RULES: Mapping[str, Rule] = {"unary": lower_unary, "cast": lower_unary, "binary": lower_broadcast}
+
+ROW_READERS: Mapping[str, Sequence[str]] = {"binary": ("a", "b", "x", "weight", "condition")}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ...ir import Node, Value
 from ...plan.lowering import Fault, Lowering, Param, Rule, short_dtype
-from ...types import DimLike, product
-from ..strides import Loop, collapse, dense_strides
+from ...types import DimLike, dense_strides, product
+from ..strides import Loop, collapse
 
 MAX_AXES = 8
 """Axes that the kernels' parameters have room for."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...ir import Node, Value
-from ...plan.lowering import At, KernelRow, Lowering, Operand, Param, Rule
+from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule
 from ...types import DimLike
-from ..strides import Loop, broadcast_strides, collapse, dense_strides
+from ..strides import Loop, broadcast_strides, collapse
 
 MAX_AXES = 8
 """Axes that the move kernels take."""
@@ -51,8 +51,12 @@ def lower_strided(node: Node, lower: Lowering) -> bool:
     row = find_move(lower, "copy", x)
     if row is None:
         return False
+    inside = lower.placement.get(node.output)
+    if inside is not None and inside.host is x:
+        return True
     rank = x.type.rank
-    strides = dense_strides(x.shape)
+    source, target = lower.view(x), lower.view(node.output)
+    strides = list(source.strides)
     offset: DimLike = 0
     if node.op.name == "permute":
         strides = [strides[d % rank] for d in node.attrs["dims"]]
@@ -66,10 +70,9 @@ def lower_strided(node: Node, lower: Lowering) -> bool:
         for axis in node.attrs["dims"]:
             offset = offset + strides[axis % rank] * (x.shape[axis % rank] - 1)
             strides[axis % rank] = strides[axis % rank] * -1
-    out = node.output
-    pairs = zip(out.shape, strides, dense_strides(out.shape), strict=True)
+    pairs = zip(node.output.shape, strides, target.strides, strict=True)
     loops = [Loop(size, [src, dst]) for size, src, dst in pairs] or [Loop(1, [0, 0])]
-    return emit_copy(node, lower, row, At(x, offset * x.dtype.itemsize), out, loops)
+    return emit_copy(node, lower, row, source.at(offset), target.operand, loops)
 
 
 def lower_concat(node: Node, lower: Lowering) -> bool:
@@ -78,16 +81,17 @@ def lower_concat(node: Node, lower: Lowering) -> bool:
     if row is None:
         return False
     axis = node.attrs["dim"] % out.type.rank
-    strides = dense_strides(out.shape)
+    target = lower.view(out)
     at: DimLike = 0
     for part in node.inputs:
         assert part is not None
-        loops = [
-            Loop(size, [src, dst])
-            for size, src, dst in zip(part.shape, dense_strides(part.shape), strides, strict=True)
-        ]
-        if not emit_copy(node, lower, row, part, At(out, at * strides[axis] * out.dtype.itemsize), loops):
-            return False
+        inside = lower.placement.get(part)
+        if inside is None or inside.host is not out:
+            source = lower.view(part)
+            pairs = zip(part.shape, source.strides, target.strides, strict=True)
+            loops = [Loop(size, [src, dst]) for size, src, dst in pairs]
+            if not emit_copy(node, lower, row, source.operand, target.at(at * target.strides[axis]), loops):
+                return False
         at = at + part.shape[axis]
     return True
 
@@ -99,17 +103,18 @@ def lower_pad(node: Node, lower: Lowering) -> bool:
     row = find_move(lower, f"pad_{node.attrs['mode']}", x)
     if row is None or not 0 < rank <= MAX_AXES:
         return False
+    source, target = lower.view(x), lower.view(out)
     bits = np.asarray(node.attrs["value"]).astype(x.dtype).tobytes()
     params: dict[str, Param] = {
         "rank": rank,
         "dims": out.shape,
-        "src_stride": dense_strides(x.shape),
-        "dst_stride": dense_strides(out.shape),
+        "src_stride": source.strides,
+        "dst_stride": target.strides,
         "src_dims": x.shape,
         "begin": node.attrs["pads"][:rank],
         "value": int.from_bytes(bits.ljust(8, b"\0"), "little", signed=True),
     }
-    lower.step(node, row, {"src": x, "dst": out}, params)
+    lower.step(node, row, {"src": source.operand, "dst": target.operand}, params)
     return True
 
 
@@ -122,3 +127,9 @@ RULES: Mapping[str, Rule] = {
     "concat": lower_concat,
     "pad": lower_pad,
 }
+
+ROW_READERS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("permute", "slice", "flip", "pad"), ("x",)),
+    "concat": ("tensors",),
+}
+ROW_WRITERS: Mapping[str, None] = dict.fromkeys(("permute", "expand", "slice", "flip", "concat", "pad"))

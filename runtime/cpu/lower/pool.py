@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,18 @@ def lower_pool(node: Node, lower: Lowering) -> bool:
     row = lower.find("pool", "max_pool" if node.op.name == "max_pool2d" else "avg_pool", short_dtype(x.dtype))
     if row is None:
         return False
+    source, target = lower.view(x), lower.view(node.output)
     images, ih, iw, c = x.shape
     oh, ow = node.output.shape[1:3]
     (kh, kw), (sh, sw), (dh, dw) = attrs["kernel_size"], attrs["stride"], attrs.get("dilation", (1, 1))
     top, left, bottom, right = attrs["padding"]
     params: dict[str, Param] = {
         "images": images, "c": c, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw,
-        "ph": top, "pw": left, "pb": bottom, "pr": right, "dh": dh, "dw": dw, "src_pixel": c, "dst_pixel": c,
+        "ph": top, "pw": left, "pb": bottom, "pr": right, "dh": dh, "dw": dw,
+        "src_pixel": source.row, "dst_pixel": target.row,
         "count_include_pad": int(attrs.get("count_include_pad", False)), **_quantized_params(attrs),
     }  # fmt: skip
-    lower.step(node, row, {"src": x, "dst": node.output}, params)
+    lower.step(node, row, {"src": source.operand, "dst": target.operand}, params)
     return True
 
 
@@ -67,3 +69,6 @@ RULES: Mapping[str, Rule] = {
     "qavg_pool2d": lower_pool,
     "qmean": lower_qmean,
 }
+
+ROW_READERS: Mapping[str, Sequence[str]] = dict.fromkeys(("max_pool2d", "avg_pool2d", "qavg_pool2d"), ("x",))
+ROW_WRITERS: Mapping[str, None] = dict.fromkeys(ROW_READERS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...ir import Node
 from ...plan.lowering import Lowering, Param, Rule, short_dtype
-from ..strides import MAX_AXES, Loop, collapse, dense_strides
+from ...types import dense_strides
+from ..strides import MAX_AXES, Loop, collapse
 from .elementwise import broadcast_params
 
 
@@ -52,13 +53,14 @@ def lower_qbinary(node: Node, lower: Lowering) -> bool:
     row = lower.find("qbinary", node.op.name, "u8u8u8")
     if a is None or b is None or row is None:
         return False
-    params = broadcast_params([a, b], node.output, ["a", "b"])
+    params = broadcast_params([a, b], node.output, ["a", "b"], lower)
     if params is None:
         return False
     for name in ("a_zero_point", "b_zero_point", "a_scale", "b_scale", "scale", "offset", "qmin", "qmax"):
         params[name] = node.attrs.get(name, 0)
     memory = [(node.output, value) for value in (a, b) if value.type == node.output.type]
-    lower.step(node, row, {"a": a, "b": b, "out": node.output}, params, in_place=memory)
+    operands = {"a": lower.view(a).operand, "b": lower.view(b).operand, "out": node.output}
+    lower.step(node, row, operands, params, in_place=memory)
     return True
 
 
@@ -70,3 +72,5 @@ RULES: Mapping[str, Rule] = {
     "qadd": lower_qbinary,
     "qmul": lower_qbinary,
 }
+
+ROW_READERS: Mapping[str, Sequence[str]] = dict.fromkeys(("qadd", "qmul"), ("a", "b"))
