@@ -15,6 +15,7 @@ from .cpu.backend import cpu_backend
 from .errors import RushlightError, ShapeError
 from .execution import Execution
 from .ir import Graph
+from .mapping import release
 from .ops import Array
 from .plan import Plan
 from .plan.prepare import prepare
@@ -46,7 +47,11 @@ class Method:
         self._shapes = [value.shape for value in graph.inputs]
         backend = cpu_backend(isa)
         if packed is None:
-            self.plan = Plan(prepare(graph, backend), backend, threads)
+            prepared = prepare(graph, backend)
+            for value in graph.constants():
+                if value.data is not None:
+                    release(value.data)
+            self.plan = Plan(prepared, backend, threads, discard=True)
         else:
             self.plan = Plan(packed.graph, backend, weights=packed.weights)
         self._executor = _core.Executor(self.plan.constants, threads)

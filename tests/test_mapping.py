@@ -7,7 +7,11 @@ import pytest
 
 import rushlight as rl
 from benchmarks.load import mapped_kilobytes
+from rushlight.runtime.cpu.backend import best_isa, cpu_backend
 from rushlight.runtime.mapping import map_file, release
+from rushlight.runtime.plan import Plan
+from rushlight.runtime.plan.prepare import prepare
+from rushlight.runtime.reference import run_reference
 
 MEGABYTES = 8
 
@@ -40,6 +44,28 @@ def test_other_memory_is_left_alone(numbers: Path) -> None:
         release(array)
     np.testing.assert_array_equal(own, np.arange(1 << 16))
     assert (private == 7).all()
+
+
+def test_planning_drops_what_only_packing_reads() -> None:
+    """Arrays that passes made at load, not those of the program, and not what a step reads as it is."""
+    rng = np.random.default_rng(1)
+    weight, other = (rng.standard_normal((64, 64)).astype(np.float32) for _ in range(2))
+    b = rl.GraphBuilder()
+    x = b.input("x", np.float32, ("N", 64))
+    shared = b.constant(other, "other")
+    y = b.add(b.linear(b.relu(x), b.constant(weight, "weight")), b.reshape(x, shape=(x.shape[0], 64)))
+    b.output("y", b.mul(b.linear(y, shared), b.linear(y, shared)))
+    b.output("kept", b.add(y, b.slice(shared, axes=(0,), starts=(0,), ends=(1,), steps=(1,))))
+    program = b.build()
+    data = rng.standard_normal((3, 64)).astype(np.float32)
+    expected = run_reference(program.graph, {"x": data})
+    graph = prepare(program.graph, cpu_backend(best_isa()))
+    plan = Plan(graph, cpu_backend(best_isa()), discard=True)
+    dropped = {value.name for value in plan.graph.constants() if value.data is not None and not any(value.data.strides)}
+    assert dropped == {"weight", "other"}
+    for name, answer in rl.load(program).run({"x": data}).items():
+        np.testing.assert_allclose(answer, expected[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(program.graph.constants()[0].data, weight)  # type: ignore[arg-type]
 
 
 def test_loading_keeps_one_copy_of_the_weights(tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             files = {}
             for engine, (_, ending, make) in ENGINES.items():
                 files[engine] = source if make is None else folder / f"{source.stem}{ending}"
-                if make is not None and not files[engine].exists():
-                    make(source, files[engine])
+                if make is not None and (engine == "packed" or not files[engine].exists()):
+                    make(source, files[engine])  # a packed file fits one build only
             for batch in map(int, args.batch.split(",")):
                 data = Path(temporary, "feeds.npz")
                 np.savez(data, **random_feeds(source, batch))  # type: ignore[arg-type]

@@ -39,14 +39,14 @@ def _axis(layer: Node) -> int:
     return rank - 1 if layer.op.name == "linear" else channel_axis(rank, layer.attrs.get("layout", "NCHW"))
 
 
-def _per_channel(constant: Value, layer: Node) -> Array | None:
-    """float64 ``[channels]`` of a constant that varies along channels only."""
-    rank, axis = layer.output.type.rank, _axis(layer)
+def _per_channel(constant: Value, value: Value, axis: int) -> Array | None:
+    """float64 ``[channels]`` of a constant that varies along one axis of `value` only."""
+    rank = value.type.rank
     data = constant.data
     if data is None or data.ndim > rank:
         return None
     shape = (1,) * (rank - data.ndim) + data.shape
-    channels = layer.output.shape[axis]
+    channels = value.shape[axis]
     if any(dim != 1 for i, dim in enumerate(shape) if i != axis) or shape[axis] not in (1, channels):
         return None
     return np.broadcast_to(data.reshape(-1).astype(np.float64), (channels,))
@@ -107,14 +107,27 @@ def _fold_batch_norm(rewriter: Rewriter, node: Node) -> Value | None:
 
 
 def _fold_arithmetic(rewriter: Rewriter, node: Node) -> Value | None:
+    """Into a layer, which a permutation may follow."""
     operands = with_constant(node)
     if operands is None:
         return None
     value, constant = operands
-    layer = _layer(rewriter, value)
-    if layer is None or node.output.type != value.type:
+    if node.output.type != value.type:
         return None
-    number = _per_channel(constant, layer)
+    layer = _layer(rewriter, value)
+    if layer is not None:
+        return _fold_into(rewriter, layer, node, value, _per_channel(constant, value, _axis(layer)))
+    permute = rewriter.private(value, "permute")
+    layer = _layer(rewriter, permute.inputs[0]) if permute is not None else None
+    if permute is None or layer is None:
+        return None
+    dims = [dim % value.type.rank for dim in permute.attrs["dims"]]
+    out = _fold_into(rewriter, layer, node, value, _per_channel(constant, value, dims.index(_axis(layer))))
+    return None if out is None else rewriter.builder.permute(out, dims=permute.attrs["dims"])
+
+
+def _fold_into(rewriter: Rewriter, layer: Node, node: Node, value: Value, number: Array | None) -> Value | None:
+    """`layer` with the sum or product of its result, `value` in `node`, and `number`."""
     if number is None:
         return None
     op, is_first = node.op.name, node.inputs[0] is value

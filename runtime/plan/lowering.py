@@ -65,7 +65,7 @@ class Temporary:
     bytes: DimLike
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Packed:
     """`src` in the layout of `row`, whose packing reads the static parameters `params`, all of the family's fields."""
 

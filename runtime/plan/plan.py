@@ -6,15 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from ..errors import FormatError
 from ..ir import Graph, Node, Value
-from ..mapping import release
 from ..ops import Array
 from ..program import PackedWeight
 from ..reference import evaluate_attrs
@@ -35,6 +30,7 @@ from .lowering import (
 from .memory import Lifetime, place
 from .sizes import check_sizes
 from .views import drop_unread
+from .weights import check_weights, pack_weights
 
 NONE, CONSTANT, ARENA, INPUT, OUTPUT, FAULT = range(6)
 
@@ -70,10 +66,18 @@ class Plan:
     """`graph` lowered to `backend`. The graph is not changed afterwards.
 
     Weights are packed on `threads` threads, unless they are given as `packed_weights` of a plan of the same graph.
+    With `discard`, the graph loses the constants that nothing reads once they are packed: zeros without memory of their
+    own take their place.
     """
 
     def __init__(
-        self, graph: Graph, backend: Backend, threads: int = 1, weights: Sequence[PackedWeight] | None = None
+        self,
+        graph: Graph,
+        backend: Backend,
+        threads: int = 1,
+        weights: Sequence[PackedWeight] | None = None,
+        *,
+        discard: bool = False,
     ) -> None:
         self.graph = graph
         self.backend = backend
@@ -93,7 +97,11 @@ class Plan:
                         self._constant(self._root(value))
         self._assign_outputs()
         self._packed = [key for key in self._constant_index if isinstance(key, Packed)]
-        made = self._pack(threads) if weights is None else self._check_weights(weights)
+        if weights is None:
+            unread = [value for value in graph.constants() if discard and value not in self._constant_index]
+            made = pack_weights(self._packed, backend, threads, unread)
+        else:
+            made = check_weights(self._packed, weights, backend)
         arrays = dict(zip(self._packed, made, strict=True))
         self.constants = [_array(key, arrays) for key in self._constant_index]
         self._static_params: dict[int, bytes] = {}
@@ -115,25 +123,6 @@ class Plan:
 
     def _constant(self, key: Value | Packed | Derived) -> None:
         self._constant_index.setdefault(key, len(self._constant_index))
-
-    def _pack(self, threads: int) -> Iterable[Array]:
-        def pack(key: Packed) -> Array:
-            array = self.backend.pack(key.row, key.params, np.ascontiguousarray(key.src))
-            release(key.src)
-            return array
-
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(pack, self._packed))
-
-    def _check_weights(self, weights: Sequence[PackedWeight]) -> Iterable[Array]:
-        """The arrays of weights from outside, which need not be what was packed, but must have its size."""
-        if len(weights) != len(self._packed):
-            raise FormatError(f"{len(weights)} packed weights, the program needs {len(self._packed)}")
-        for key, weight in zip(self._packed, weights, strict=True):
-            size = self.backend.packed_bytes(key.row, key.params)
-            if (weight.symbol, weight.params, weight.data.nbytes) != (key.row.symbol, key.params, size):
-                raise FormatError(f"a packed weight of {key.row.symbol} does not fit its operator")
-        return [weight.data for weight in weights]
 
     @property
     def packed_weights(self) -> list[PackedWeight]:

@@ -70,6 +70,28 @@ def test_arithmetic_per_channel_folds_into_a_layer(name):
     check(single(make, shape), {op: 1}, tolerance=2e-5)
 
 
+@pytest.mark.parametrize(("channels", "other"), [(2, 3), (3, 2)])
+def test_arithmetic_behind_a_permutation_folds_into_the_layer(channels, other):
+    scale = weights(*_along(channels))
+    permutation = (0, 1, 3, 2) if channels == 2 else (0, 2, 1, 3)
+
+    def make(b, x):
+        y = b.permute(b.linear(x, weights(6, 4), weights(6)), dims=permutation)
+        return b.add(b.mul(y, scale), weights(*scale.shape, seed=1))
+
+    out = check(single(make, ("N", 5, 7, 4)), {"linear": 1, "permute": 1}, tolerance=1e-5, N=2)
+    assert [node.op.name for node in out.nodes] == ["linear", "permute"]
+    along = single(
+        lambda b, x: b.mul(b.permute(b.linear(x, weights(6, 4)), dims=permutation), weights(*_along(other))),
+        (2, 6, 6, 4),
+    )
+    check(along, {"linear": 1, "permute": 1, "mul": 1})
+
+
+def _along(axis):
+    return tuple(6 if i == axis else 1 for i in range(1, 4))
+
+
 def test_batch_norm_alone_is_a_product_and_a_sum():
     graph = single(lambda b, x: b.batch_norm(x, weights(3), weights(3) ** 2, weights(3), None), (2, 3, 4, 4))
     check(graph, {"mul": 1, "add": 1}, tolerance=1e-5)

@@ -1,0 +1,69 @@
+"""Weights in the layout of their kernels: packed on several threads, or taken as they are from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ..errors import FormatError
+from ..ir import Value
+from ..mapping import release
+from ..ops import Array
+from ..program import PackedWeight
+from .lowering import Backend, Packed
+
+
+def pack_weights(
+    weights: Sequence[Packed], backend: Backend, threads: int, unread: Sequence[Value] = ()
+) -> list[Array]:
+    """The packed weights, in order. Arrays of `unread` constants go as soon as no packing needs them: zeros without
+    memory of their own take their place."""
+
+    def pack(weight: Packed) -> Array:
+        array = backend.pack(weight.row, weight.params, np.ascontiguousarray(weight.src))
+        release(weight.src)
+        return array
+
+    holders: dict[
+        int, list[Value | Packed]
+    ] = {}  # of one array: constants, and the weights that are still to be packed
+    for value in unread:
+        holders.setdefault(id(value.data), []).append(value)
+    sources = [id(weight.src) for weight in weights]
+    last = {source: index for index, source in enumerate(sources)}
+    for source, weight in zip(sources, weights, strict=True):
+        if source in holders:
+            holders[source].append(weight)
+    made: list[Array] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for index, array in enumerate(pool.map(pack, weights)):
+            made.append(array)
+            if last[sources[index]] == index:
+                _discard(holders.get(sources[index], ()))
+    return made
+
+
+def _discard(holders: Sequence[Value | Packed]) -> None:
+    for holder in holders:
+        if isinstance(holder, Packed):
+            holder.src = _stand_in(holder.src)
+        elif holder.data is not None:
+            holder.data = _stand_in(holder.data)
+
+
+def _stand_in(array: Array) -> Array:
+    return np.broadcast_to(np.zeros((), array.dtype), array.shape)
+
+
+def check_weights(weights: Sequence[Packed], given: Sequence[PackedWeight], backend: Backend) -> list[Array]:
+    """The arrays of weights from outside, which need not be what packing gives, but must have its size. Raises
+    FormatError."""
+    if len(given) != len(weights):
+        raise FormatError(f"{len(given)} packed weights, the program needs {len(weights)}")
+    for weight, found in zip(weights, given, strict=True):
+        size = backend.packed_bytes(weight.row, weight.params)
+        if (found.symbol, found.params, found.data.nbytes) != (weight.row.symbol, weight.params, size):
+            raise FormatError(f"a packed weight of {weight.row.symbol} does not fit its operator")
+    return [found.data for found in given]
