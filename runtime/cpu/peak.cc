@@ -1,10 +1,16 @@
 #include "peak.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <memory>
+#include <new>
 
 #include "isa.h"
 #include "pool.h"
@@ -38,7 +44,13 @@ RL_LOOP(dot_ymm, "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm\\i")
 RL_LOOP(madd_zmm, "vpmaddwd %%zmm14, %%zmm15, %%zmm13\nvpaddd %%zmm13, %%zmm\\i, %%zmm\\i")
 RL_LOOP(madd_ymm, "vpmaddwd %%ymm14, %%ymm15, %%ymm13\nvpaddd %%ymm13, %%ymm\\i, %%ymm\\i")
 RL_LOOP(madd_xmm, "pmaddwd %%xmm15, %%xmm\\i\npaddd %%xmm15, %%xmm\\i")
-void clear_registers() { asm volatile("vzeroall" : : : "xmm0", "xmm1", "xmm14", "xmm15"); }
+void clear_registers() {
+  asm volatile("vzeroall"
+               :
+               :
+               : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+                 "xmm12", "xmm13", "xmm14", "xmm15");
+}
 
 struct Instruction {
   Isa isa;
@@ -52,6 +64,37 @@ constexpr Instruction kInt8[] = {{Isa::avx512vnni, dot_zmm, 128},
                                  {Isa::avx512, madd_zmm, 64},
                                  {Isa::avx2, madd_ymm, 32},
                                  {Isa::generic, madd_xmm, 16}};
+
+// Reads four quarters of a buffer side by side, `rounds` times two registers of each: one stream alone waits at every
+// page.
+using Read = void (*)(const std::byte* p, int64_t quarter, int64_t rounds);
+constexpr int kReadRegisters = 2;
+
+#define RL_READ(name, load, bytes)                                                                          \
+  void name(const std::byte* p, int64_t quarter, int64_t rounds) {                                          \
+    asm volatile("1:\n" load(0, "(%0)") load(1, #bytes "(%0)") load(2, "(%0,%2)") load(3, #bytes "(%0,%2)") \
+                     load(4, "(%0,%2,2)") load(5, #bytes "(%0,%2,2)") load(6, "(%0,%3)")                    \
+                         load(7, #bytes "(%0,%3)") "add %4, %0\ndec %1\njnz 1b"                             \
+                 : "+r"(p), "+r"(rounds)                                                                    \
+                 : "r"(quarter), "r"(3 * quarter), "i"(kReadRegisters * bytes)                              \
+                 : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");         \
+  }
+
+#define RL_ZMM(i, address) "vmovups " address ", %%zmm" #i "\n"
+#define RL_YMM(i, address) "vmovups " address ", %%ymm" #i "\n"
+#define RL_XMM(i, address) "movups " address ", %%xmm" #i "\n"
+RL_READ(read_zmm, RL_ZMM, 64)
+RL_READ(read_ymm, RL_YMM, 32)
+RL_READ(read_xmm, RL_XMM, 16)
+
+struct Reading {
+  Isa isa;
+  Read read;
+  int64_t bytes;  // of each quarter in a round
+};
+constexpr Reading kReading[] = {{Isa::avx512, read_zmm, kReadRegisters * 64},
+                                {Isa::avx2, read_ymm, kReadRegisters * 32},
+                                {Isa::generic, read_xmm, kReadRegisters * 16}};
 
 bool is_available(Isa isa) { return available_isas() >> int(isa) & 1; }
 
@@ -89,18 +132,19 @@ double measure_ops(int threads, const Instruction (&instructions)[N]) {
 
 // Bytes a second that all threads read together, each a buffer of its own, `repeats` times over.
 double measure_read(int threads, int64_t bytes, int repeats) {
-  const int64_t words = bytes / 8;
-  const auto buffer = std::make_unique<uint64_t[]>(size_t(words * threads));
-  std::atomic<uint64_t> sink{0};
+  const Reading& best =
+      *std::find_if(std::begin(kReading), std::end(kReading), [](auto& r) { return is_available(r.isa); });
+  constexpr size_t kHugePage = 2 << 20;
+  const size_t all = (size_t(bytes * threads) + kHugePage - 1) / kHugePage * kHugePage;
+  const std::unique_ptr<std::byte, decltype(&std::free)> buffer(
+      static_cast<std::byte*>(std::aligned_alloc(kHugePage, all)), std::free);
+  if (!buffer) throw std::bad_alloc();
+  madvise(buffer.get(), all, MADV_HUGEPAGE);  // where the system has none, small pages do
+  std::memset(buffer.get(), 0, all);
   const double seconds = best_seconds(threads, 5, [&](int64_t thread) {
-    const uint64_t* p = buffer.get() + thread * words;
-    uint64_t sum[16] = {};
-    for (int repeat = 0; repeat < repeats; ++repeat) {
-      for (int64_t i = 0; i < words; i += 16) {
-        for (int j = 0; j < 16; ++j) sum[j] += p[i + j];
-      }
-    }
-    for (uint64_t s : sum) sink += s;
+    const std::byte* p = buffer.get() + thread * bytes;
+    for (int repeat = 0; repeat < repeats; ++repeat) best.read(p, bytes / 4, bytes / 4 / best.bytes);
+    if (is_available(Isa::avx2)) clear_registers();
   });
   return double(bytes) * repeats * threads / seconds;
 }

@@ -1,15 +1,19 @@
-"""Share of the machine's peak that matrix kernels reach: `python -m benchmarks.kernels --help`."""
+"""Matrix products and convolutions."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
+from benchmarks.kernels.timing import NONE, best_ns, constant, given, result
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import families, pack_params
+
+Peaks: TypeAlias = tuple[float, float, float, float]
+"""Float32 and int8 operations a second, bytes a second from memory and from the cache."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,15 @@ PROBLEMS = [
     conv("mobilenet 7 1x1 160-960", 7, 160, 960, 1),
     conv("grouped 14 3x3 32x8", 14, 256, 256, 3, 1, 32),
     Problem("row 1x2048x1000", 1, 2048, 1000),
-    Problem("row 1x4096x4096", 1, 4096, 4096),
 ]
+
+ROW_BYTES = 128 << 20
+"""Weights of the product that is held against the bandwidth of memory: as many as its measurement reads."""
+
+
+def problems(types: str) -> list[Problem]:
+    k = ROW_BYTES // 4096 // (4 if types[0] == "f" else 1)
+    return [*PROBLEMS, Problem(f"row 1x{k}x4096", 1, k, 4096)]
 
 
 def measure(symbol: str, types: str, problem: Problem, threads: int, seconds: float) -> float:
@@ -102,13 +113,8 @@ def measure(symbol: str, types: str, problem: Problem, threads: int, seconds: fl
         np.full(problem.oc, 1e-3, np.float32),
     ]
     dst = np.zeros((*problem.out, problem.oc), np.uint8 if types.endswith("u8") else np.float32)
-    operands = [(3, 0, 0), (1, 0, 0), (1, 1, 0), (0, 0, 0) if is_float else (1, 2, 0), (0, 0, 0), (4, 0, 0)]
-    plan = _core.Executor(constants, threads).bind([(symbol, params, operands)], 64)
-    best, spent = float("inf"), 0.0
-    while spent < seconds * 1e9:
-        _, (ns,) = plan.session([src], [dst]).run_timed(0, 1)
-        best, spent = min(best, ns), spent + ns
-    return best
+    operands = [given(0), constant(0), constant(1), NONE if is_float else constant(2), NONE, result(0)]
+    return best_ns(symbol, params, operands, constants, [src], [dst], threads, seconds)
 
 
 def kernels(isa: str | None, only: str) -> Iterator[tuple[str, str]]:
@@ -120,28 +126,19 @@ def kernels(isa: str | None, only: str) -> Iterator[tuple[str, str]]:
             yield row.symbol, row.types
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--isa")
-    parser.add_argument("--only", default="", help="kernels whose symbol contains this")
-    parser.add_argument("--shape", default="", help="shapes whose name contains this")
-    parser.add_argument("--seconds", type=float, default=0.1, help="time for each kernel and shape")
-    args = parser.parse_args()
-    flops, ops, read, _ = _core.measure_peaks(args.threads)
-    print(
-        f"{args.threads} threads: f32 {flops / 1e9:.0f} GFLOP/s, int8 {ops / 1e9:.0f} GOP/s, read {read / 1e9:.1f} GB/s"
-    )
-    for symbol, types in kernels(args.isa, args.only):
+def report(isa: str | None, only: str, shape: str, threads: int, seconds: float, peaks: Peaks) -> Iterator[str]:
+    """Lines of every kernel: rate and share of the peak; of products of one row the share of the bandwidth too."""
+    flops, ops, read, _ = peaks
+    for symbol, types in kernels(isa, only):
         peak = flops if types[0] == "f" else ops
-        print(symbol)
-        for problem in PROBLEMS:
-            if args.shape not in problem.name:
+        yield symbol
+        for problem in problems(types):
+            if shape not in problem.name:
                 continue
-            ns = measure(symbol, types, problem, args.threads, args.seconds)
+            ns = measure(symbol, types, problem, threads, seconds)
             rate = 2 * problem.macs / ns
-            print(f"  {problem.name:26} {ns / 1e3:10.1f} us {rate:8.1f} G/s {rate * 1e9 / peak:5.0%}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            line = f"  {problem.name:26} {ns / 1e3:10.1f} us {rate:8.1f} G/s {rate * 1e9 / peak:5.0%}"
+            weights = problem.ic * problem.oc * (4 if types[0] == "f" else 1)
+            if problem.out == (1, 1) and weights == ROW_BYTES:
+                line += f", weights {weights / ns:5.1f} GB/s {weights / ns * 1e9 / read:5.0%} of memory"
+            yield line
