@@ -71,6 +71,17 @@ def test_split_block_reads_slices_where_they_lie(monkeypatch: pytest.MonkeyPatch
     assert copies(model) == []
 
 
+def test_transposed_convolution_moves_apart_into_the_concatenation(monkeypatch: pytest.MonkeyPatch) -> None:
+    b, rng = GraphBuilder(), RNG(4)
+    skip = conv(b, b.input("x", "float32", ["N", 3, 6, 8]), 12, rng)
+    low = b.max_pool2d(skip, kernel_size=(2, 2), stride=(2, 2), padding=(0, 0, 0, 0))
+    weight = b.constant(rng.standard_normal((12, 20, 2, 2)).astype(np.float32))
+    grown = b.conv_transpose2d(low, weight, None, stride=(2, 2))
+    b.output("y", conv(b, b.concat(skip, grown, dim=1), 8, rng, 3))
+    model = check(b.build(), monkeypatch)
+    assert copies(model) == []
+
+
 @pytest.mark.parametrize("case", ["output", "twice", "narrow", "input", "unary", "other axis", "two homes"])
 def test_what_cannot_lie_inside_is_copied(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     b, rng = GraphBuilder(), RNG(2)
@@ -96,7 +107,7 @@ def random_graph(seed: int) -> Program:
     for _ in range(int(rng.integers(6, 18))):
         x = values[int(rng.integers(len(values)))]
         channels = int(x.shape[1])
-        kind = rng.choice(["conv", "depthwise", "pool", "concat", "concat", "slice", "add", "relu"])
+        kind = rng.choice(["conv", "depthwise", "pool", "concat", "concat", "slice", "add", "relu", "reshape"])
         if kind == "conv":
             values.append(conv(b, x, int(rng.integers(1, 20)), rng, int(rng.choice([1, 3]))))
         elif kind == "depthwise":
@@ -115,6 +126,8 @@ def random_graph(seed: int) -> Program:
             values.append(b.add(x, same[int(rng.integers(len(same)))]))
         elif kind == "relu":
             values.append(b.relu(x))
+        elif kind == "reshape":
+            values.append(b.reshape(b.reshape(x, shape=(x.shape[0], channels, 20)), shape=x.shape))
     b.output("last", values[-1])
     b.output("some", values[int(rng.integers(len(values)))])
     return b.build()

@@ -63,12 +63,24 @@ def place_rows(graph: Graph, access: RowAccess, has_kernel: Callable[[Node], boo
         if columns is None or not has_kernel(node):
             continue
         for value, column in columns.items():
-            producer = value.producer
+            chain = _renamed(value, readers)
+            producer = chain[-1].producer
             if value in placed or producer is None or not access.writes_rows(producer) or not has_kernel(producer):
                 continue
-            if can_be_read(value):
-                placed[value] = Inside(node.output, column)
+            if can_be_read(value) and not kept & set(chain):
+                placed.update(dict.fromkeys(chain, Inside(node.output, column)))
     return placed
+
+
+def _renamed(value: Value, readers: Mapping[Value, list[tuple[Node, int]]]) -> list[Value]:
+    """The value, and before it those that are the same rows under other leading axes and that nobody else reads."""
+    chain = [value]
+    while True:
+        node = chain[-1].producer
+        x = node.inputs[0] if node is not None and node.op.name == "reshape" else None
+        if x is None or x.type.rank < 2 or x.shape[-1] != value.shape[-1] or len(readers[x]) > 1:
+            return chain
+        chain.append(x)
 
 
 def _sliced_column(node: Node) -> int | None:
