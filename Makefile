@@ -38,12 +38,13 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet '.[demo]'
 	touch $@
 
-# The editable install builds into the checkout, with the environment's own build tools, so that a second build compiles
-# only what changed. torch comes first: nothing may pull another build of it.
+# The editable install only links to the checkout; scripts/build compiles the core into it, with the environment's own
+# build tools. torch comes first: nothing may pull another build of it.
 $(VENV)/.test: $(SOURCES) scripts/requirements-test.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'torch==2.13.0' $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/python -m pip install --quiet --requirement scripts/requirements-test.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[test]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/build
 	touch $@
 
 # Packages without what they require stay out of the environment: others would find them there, and not their torch.
@@ -53,4 +54,4 @@ $(VENV)/.bench: $(VENV)/.test benchmarks/requirements.txt benchmarks/requirement
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist runtime/cpu/_core.*.so
