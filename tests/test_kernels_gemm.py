@@ -152,6 +152,20 @@ def test_int8_product(row: Any, size: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(out, to_u8(v) if is_u8 else v)
 
 
+@pytest.mark.parametrize("row", [row for row in INT8_ROWS if row.types.endswith("u8")], **ids)
+@pytest.mark.parametrize("n", [1, 24, 33, 48, 64])
+@pytest.mark.parametrize("large", ["scale", "bias"])
+def test_results_beyond_int32_saturate(row: Any, n: int, large: str) -> None:
+    rng = np.random.default_rng(n)
+    src, weight, scale, bias = random_int8(rng, 13, n, 20)
+    operand = scale if large == "scale" else bias
+    operand[::2] = rng.choice(np.array([-1e30, -4e9, 4e9, 1e30, np.inf, np.nan], np.float32), len(operand[::2]))
+    with np.errstate(invalid="ignore"):
+        v = epilogue(src.astype(np.int64) @ weight.astype(np.int64).T, scale, bias)
+    out = run(row, matrix_params(13, n, 20), src, weight, np.full((13, n), 7, np.uint8), bias, scale)
+    np.testing.assert_array_equal(out, to_u8(np.nan_to_num(v, nan=0.0, posinf=255, neginf=0)))
+
+
 def torch_activation(kind: str, x: torch.Tensor) -> torch.Tensor:
     if kind == "none":
         return x
@@ -233,6 +247,7 @@ CONVOLUTIONS = [
     (2, 9, 8, 3, 18, (3, 3), (1, 1), (2, 2), (2, 2), 1),
     (2, 7, 30, 5, 18, (3, 5), (2, 2), (0, 1), (1, 1), 1),
     (3, 1, 1, 7, 8, (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    (1, 31, 30, 48, 48, (3, 3), (1, 1), (1, 1), (1, 1), 2),
     (0, 4, 4, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),
 ]
 

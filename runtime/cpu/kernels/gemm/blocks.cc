@@ -33,6 +33,11 @@ GemmReading gemm_reading(const GemmFormat& format, const GemmParams& p) {
   return is_whole ? GemmReading::taps : GemmReading::copies;
 }
 
+bool gemm_shares_rows(const GemmFormat& format, const GemmParams& p) {
+  const int64_t reach = (p.batch[0] - 1) * p.src_batch[0] + (p.batch[1] - 1) * p.src_batch[1] + p.k;
+  return gemm_reading(format, p) == GemmReading::taps && p.batch[0] * p.batch[1] > 1 && reach <= p.src_pixel;
+}
+
 GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   const GemmLayout layout = gemm_layout(format, p);
   GemmBlocks blocks{};
@@ -69,6 +74,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   blocks.m_blocks = ceil_div(blocks.m, blocks.m_block);
   blocks.panel_block = ceil_div(panels, blocks.panel_blocks);
   blocks.panel_blocks = ceil_div(panels, blocks.panel_block);
+  blocks.batch = batch;
   blocks.tasks = batch * blocks.m_blocks * blocks.panel_blocks;
   return blocks;
 }

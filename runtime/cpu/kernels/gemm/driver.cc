@@ -16,9 +16,9 @@ const float* offset_or_null(const void* base, int64_t elements) {
   return base ? static_cast<const float*>(base) + elements : nullptr;
 }
 
-// Panels in turn, so that a large one is read from L2 once a block; or rows in turn, so that small panels stay near and
-// rows of dst are written whole.
-constexpr int64_t kNearBytes = 128 << 10;
+// Large panels pass by for a whole block of rows. Near ones take turns: every so many bytes of rows, which stay in L1,
+// or, where dst are floats, every tile, so that rows of dst are written whole.
+constexpr int64_t kNearBytes = 128 << 10, kChunkBytes = 16 << 10;
 
 // Fetching ahead pays where the next panel leaves room for this one in L2 and there are tiles enough to hide it.
 constexpr int64_t kFetchedBytes = 768 << 10, kFetchingTiles = 4;
@@ -34,15 +34,20 @@ class GemmRun {
         layout_(gemm_layout(format_, p_)),
         blocks_(gemm_blocks(format_, p_)),
         rows_(format_, p_, blocks_, call.scratch),
-        activation_(Activation(p_.activation)) {
+        shares_rows_(gemm_shares_rows(format_, p_)) {
     tile_.taps = rows_.taps();
     tile_.steps = layout_.steps() / rows_.taps();
     tile_.row_stride = rows_.row_stride();
     tile_.dst_row = p_.dst_row;
     tile_.residual_row = p_.residual_row;
     tile_.residual_scale = p_.residual_scale;
-    tile_.lo = activation_ == Activation::clamp ? p_.alpha : activation_ == Activation::relu ? 0.0f : -infinity;
-    tile_.hi = activation_ == Activation::clamp ? p_.beta : infinity;
+    tile_.activation = Activation(p_.activation);
+    tile_.alpha = p_.alpha;
+    tile_.beta = p_.beta;
+    const bool is_clamp = tile_.activation == Activation::clamp, is_relu = tile_.activation == Activation::relu;
+    tile_.activates = !is_clamp && !is_relu && tile_.activation != Activation::none;
+    tile_.lo = is_clamp ? p_.alpha : is_relu ? 0.0f : -infinity;
+    tile_.hi = is_clamp ? p_.beta : infinity;
     if (kernel.dst_bytes == 1) {
       tile_.lo = std::max(tile_.lo, 0.0f);
       tile_.hi = std::min(tile_.hi, 255.0f);
@@ -50,23 +55,31 @@ class GemmRun {
   }
 
   void run_task(int64_t task) {
-    m_begin_ = task % blocks_.m_blocks * blocks_.m_block;
-    m_end_ = std::min(m_begin_ + blocks_.m_block, blocks_.m);
-    const int64_t begin = task / blocks_.m_blocks % blocks_.panel_blocks * blocks_.panel_block;
+    const GemmBlock block = gemm_block(blocks_, shares_rows_, task);
+    b0_ = block.batch / p_.batch[1];
+    b1_ = block.batch % p_.batch[1];
+    const int64_t begin = block.panels * blocks_.panel_block;
     const int64_t end = std::min(begin + blocks_.panel_block, layout_.panels());
-    const int64_t b = task / (blocks_.m_blocks * blocks_.panel_blocks);
-    b0_ = b / p_.batch[1];
-    b1_ = b % p_.batch[1];
     const std::byte* const src = static_cast<const std::byte*>(call_.operand[kGemmSrc]);
-    rows_.set(src + batch_offset(p_.src_batch) * kernel_.src_bytes, m_begin_, m_end_);
+    const int64_t offset = batch_offset(p_.src_batch) * kernel_.src_bytes;
+    if (!shares_rows_ || block.rows != rows_block_) {
+      rows_block_ = block.rows;
+      m_begin_ = block.rows * blocks_.m_block;
+      m_end_ = std::min(m_begin_ + blocks_.m_block, blocks_.m);
+      rows_.set(shares_rows_ ? src : src + offset, m_begin_, m_end_);
+    }
+    tile_.offset = shares_rows_ ? offset : 0;
 
     const GemmPanel first = layout_.panel(begin);
     const bool is_near = first.granules * kGranule * layout_.column_bytes() * (end - begin) <= kNearBytes;
     if (is_near && end - begin > 1) {
       const int64_t height = highest_variant(kernel_.variant[first.granules - 1]);
-      for (int64_t m = m_begin_; m < m_end_; m += height) {
+      const int64_t chunk =
+          std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / (layout_.steps() * kStepBytes) / height, 1) *
+          height;
+      for (int64_t m = m_begin_; m < m_end_; m += chunk) {
         for (int64_t index = begin; index < end; ++index)
-          run_panel(index, m, std::min(m + height, m_end_), layout_.panels());
+          run_panel(index, m, std::min(m + chunk, m_end_), layout_.panels());
       }
     } else {
       const int64_t last = m_end_ == blocks_.m ? layout_.panels() : end;  // of what may be fetched ahead
@@ -96,28 +109,24 @@ class GemmRun {
       tile_.next = matrix + layout_.panel(next).offset;
       tile_.next_step = ceil_div(step_bytes, tiles);
     }
-    for (int64_t m = begin; m < end; m += tile_.m) {
-      const GemmVariant& variant = lowest_variant(variants, end - m);
-      tile_.m = std::min<int64_t>(variant.mr, end - m);
-      run_tile(variant, m, panel.column);
-      tile_.next += tile_.next_step * layout_.steps();
-    }
+    const int64_t whole = (end - begin) / highest_variant(variants) * highest_variant(variants);
+    if (whole > 0) run_tiles(lowest_variant(variants, whole), begin, begin + whole, panel.column);
+    if (begin + whole == end) return;
+    tile_.next += tile_.next_step * layout_.steps() * (tiles - 1);
+    run_tiles(lowest_variant(variants, end - begin - whole), begin + whole, end, panel.column);
   }
 
-  void run_tile(const GemmVariant& variant, int64_t m, int64_t column) {
+  void run_tiles(const GemmVariant& variant, int64_t begin, int64_t end, int64_t column) {
     std::byte* const dst = static_cast<std::byte*>(call_.operand[kGemmDst]);
     const std::byte* const residual = static_cast<const std::byte*>(call_.operand[kGemmResidual]);
-    tile_.rows = rows_.pointers() + (m - m_begin_);
-    tile_.dst = dst + (batch_offset(p_.dst_batch) + m * p_.dst_row + column) * kernel_.dst_bytes;
+    tile_.m = end - begin;
+    tile_.rows = rows_.pointers() + (begin - m_begin_);
+    tile_.dst = dst + (batch_offset(p_.dst_batch) + begin * p_.dst_row + column) * kernel_.dst_bytes;
     if (residual) {
-      tile_.residual = residual + (batch_offset(p_.residual_batch) + m * p_.residual_row + column) * kernel_.src_bytes;
+      const int64_t at = batch_offset(p_.residual_batch) + begin * p_.residual_row + column;
+      tile_.residual = residual + at * kernel_.src_bytes;
     }
     variant.run(tile_);
-    if (activation_ == Activation::none || activation_ == Activation::relu || activation_ == Activation::clamp) return;
-    for (int64_t i = 0; i < tile_.m; ++i) {
-      float* const row = reinterpret_cast<float*>(tile_.dst) + i * p_.dst_row;
-      kernel_.activate(activation_, p_.alpha, p_.beta, row, tile_.columns);
-    }
   }
 
   const GemmKernel& kernel_;
@@ -127,9 +136,9 @@ class GemmRun {
   const GemmLayout layout_;
   const GemmBlocks blocks_;
   GemmRows rows_;
-  const Activation activation_;
+  const bool shares_rows_;
   GemmTile tile_{};
-  int64_t m_begin_ = 0, m_end_ = 0, b0_ = 0, b1_ = 0;
+  int64_t rows_block_ = -1, m_begin_ = 0, m_end_ = 0, b0_ = 0, b1_ = 0;
 };
 
 }  // namespace

@@ -15,10 +15,10 @@ struct GemmFormat {
   int64_t granules;  // in the widest panel
 };
 
-// One register tile: `mr` rows (the kernel's own constant) by all columns of one panel.
+// Rows of all columns of one panel: register tiles of `mr` rows (the kernel's own constant), one below the other.
 struct GemmTile {
-  const std::byte* const* rows;  // rows[tap * row_stride + i]: `steps` steps of row i; mr of them are readable
-  int64_t row_stride, taps, steps;
+  const std::byte* const* rows;  // `steps` steps of row i at rows[tap * row_stride + i] + offset; up to a whole mr
+  int64_t row_stride, offset, taps, steps;
   const std::byte* panel;
   const std::byte* next;  // brought into L2 meanwhile: an address every step, next_step bytes apart
   int64_t next_step;
@@ -29,6 +29,9 @@ struct GemmTile {
   const float* bias;  // null if absent
   int64_t m, columns;
   float lo, hi, residual_scale;
+  bool activates;  // with what follows, besides the limits lo and hi
+  Activation activation;
+  float alpha, beta;
 };
 
 using GemmTileFn = void (*)(const GemmTile& tile);
@@ -46,7 +49,7 @@ struct GemmKernel {
   int granules;
   int src_bytes, dst_bytes;  // of an element
   GemmVariant variant[4][kVariants];
-  GemmActivateFn activate;
+  GemmActivateFn activate;  // what the tiles activate with, for kernels made of them
 };
 
 // The lowest tile that covers `m` rows, or the highest there is; and the highest one's rows.
@@ -55,19 +58,35 @@ int highest_variant(const GemmVariant (&variants)[GemmKernel::kVariants]);
 
 void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end);
 
-// How a call is cut into tasks: blocks of rows (fastest), blocks of panels, batch.
+// How a call is cut into tasks.
 struct GemmBlocks {
   int64_t m, m_block, m_blocks;
   int64_t panel_block, panel_blocks;
+  int64_t batch;
   int64_t tasks;
 };
 
 GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& params);
 
+// Which blocks a task is: rows vary fastest and the batch slowest, or the other way where the batch shares rows.
+struct GemmBlock {
+  int64_t rows, panels, batch;
+};
+
+inline GemmBlock gemm_block(const GemmBlocks& blocks, bool shares_rows, int64_t task) {
+  if (shares_rows)
+    return {task / blocks.batch / blocks.panel_blocks, task / blocks.batch % blocks.panel_blocks, task % blocks.batch};
+  return {task % blocks.m_blocks, task / blocks.m_blocks % blocks.panel_blocks,
+          task / (blocks.m_blocks * blocks.panel_blocks)};
+}
+
 // How tiles read src: a pointer for every tap of a row; one for every kernel row, whose taps are neighbours in memory,
 // with copies at the edges of the image; or copies of whole rows. All read the same weights.
 enum class GemmReading : uint8_t { taps, runs, copies };
 GemmReading gemm_reading(const GemmFormat& format, const GemmParams& params);
+
+// Whether products of the batch read the same pixels, at other channels: the groups of a convolution.
+bool gemm_shares_rows(const GemmFormat& format, const GemmParams& params);
 
 size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& params);
 

@@ -18,6 +18,17 @@ Dst* convert(const Src* src, Dst* dst, int64_t n) {
   return dst + n;
 }
 
+// Pointers to what lies `step` bytes apart.
+void point(const std::byte** begin, const std::byte** end, const std::byte* first, int64_t step) {
+  for (; end - begin >= 4; begin += 4, first += 4 * step) {
+    begin[0] = first;
+    begin[1] = first + step;
+    begin[2] = first + 2 * step;
+    begin[3] = first + 3 * step;
+  }
+  for (; begin != end; ++begin, first += step) *begin = first;
+}
+
 // The x in [begin, end) for which 0 <= x * stride + offset < limit.
 struct Range {
   int64_t begin, end;
@@ -47,7 +58,9 @@ struct GemmRows::Sizes {
     taps = reading == GemmReading::taps ? p.kh * p.kw : reading == GemmReading::runs ? p.kh : 1;
     row_stride = blocks.m_block + extra;
     run_bytes = ceil_div(p.kw * p.k, step_depth(format.step)) * kStepBytes;
-    pad = ceil_div(run_bytes, 64) * 64;
+    // Groups share a pixel, padding too.
+    const int64_t pad_bytes = gemm_shares_rows(format, p) ? p.src_pixel * (format.step == GemmStep::f32 ? 4 : 1) : 0;
+    pad = ceil_div(std::max(run_bytes, pad_bytes), 64) * 64;
     pointers = ceil_div(taps * row_stride * int64_t(sizeof(void*)), 64) * 64;
     copies = reading == GemmReading::taps ? 0 : blocks.m_block * p.kh * run_bytes;
   }
@@ -110,7 +123,7 @@ void GemmRows::point_taps(const std::byte* src, const Segment& s) {
       std::fill(row + s.ox_begin, row + range.begin, pad_run_);
       const int64_t step = p_.sw * p_.src_pixel * src_bytes_;
       const std::byte* const pixel = src + (s.image * p_.src_image + iy * p_.src_row + ix * p_.src_pixel) * src_bytes_;
-      for (int64_t ox = range.begin; ox < range.end; ++ox) row[ox] = pixel + ox * step;
+      point(row + range.begin, row + range.end, pixel + range.begin * step, step);
       std::fill(row + range.end, row + s.ox_end, pad_run_);
     }
   }
@@ -132,10 +145,9 @@ void GemmRows::point_runs(const Element* src, const Segment& s) {
     }
     const Range direct = inside(s.ox_begin, s.ox_end, p_.sw, -p_.pw, limit);
     for (int64_t ox = s.ox_begin; ox < direct.begin; ++ox) row[ox] = copy_run<Element>(image, s, ox, ky);
-    const Element* const pixel = image + iy * p_.src_row - p_.pw * p_.src_pixel;
-    for (int64_t ox = direct.begin; ox < direct.end; ++ox) {
-      row[ox] = reinterpret_cast<const std::byte*>(pixel + ox * p_.sw * p_.src_pixel);
-    }
+    const Element* const pixel = image + iy * p_.src_row + (direct.begin * p_.sw - p_.pw) * p_.src_pixel;
+    const int64_t step = p_.sw * p_.src_pixel * int64_t(sizeof(Element));
+    point(row + direct.begin, row + direct.end, reinterpret_cast<const std::byte*>(pixel), step);
     for (int64_t ox = direct.end; ox < s.ox_end; ++ox) row[ox] = copy_run<Element>(image, s, ox, ky);
   }
 }

@@ -1,7 +1,6 @@
 // Tables of tiles, for ISA files only.
 #pragma once
 
-#include "kernels/gemm/activate.h"
 #include "kernels/gemm/tile.h"
 
 namespace rushlight {

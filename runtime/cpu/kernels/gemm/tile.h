@@ -2,10 +2,8 @@
 //   Acc, broadcast(p), load(p), multiply_add(acc, a, b)
 #pragma once
 
-#include "kernels/gemm/driver.h"
-#include "kernels/vec/activation.h"
-
-#define RL_UNROLL _Pragma("GCC unroll 16")
+#include "kernels/gemm/activate.h"
+#include "kernels/gemm/finish.h"
 
 namespace rushlight {
 namespace {
@@ -28,7 +26,7 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename
   for (int64_t tap = 0; tap < tile.taps; ++tap, rows += tile.row_stride) {
     const std::byte* row[MR];
     RL_UNROLL
-    for (int i = 0; i < MR; ++i) row[i] = rows[i];
+    for (int i = 0; i < MR; ++i) row[i] = rows[i] + tile.offset;
     for (int64_t step = 0; step < tile.steps; ++step) {
       typename Step::Acc b[NV];
       __builtin_prefetch(next, 0, 2);
@@ -59,135 +57,71 @@ RL_INLINE void fetch_destination(const GemmTile& tile) {
   }
 }
 
-// How many columns of vector j there are. Full: all of them.
-template <bool Full>
-RL_INLINE int lanes_of(int64_t columns, int j) {
-  const int64_t rest = columns - j * kWidth;
-  return Full || rest >= kWidth ? kWidth : rest > 0 ? int(rest) : 0;
-}
-
-template <bool Full, int NV>
-RL_INLINE void load_columns(const float* p, int64_t columns, V (&out)[NV]) {
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) out[j] = p ? load_n(p + j * kWidth, lanes_of<Full>(columns, j)) : zero();
-}
-
-template <bool Full, int MR, int NV>
-RL_INLINE void finish_f32(const GemmTile& tile, const V (&acc)[MR][NV]) {
-  const int64_t m = tile.m, columns = tile.columns, dst_row = tile.dst_row, residual_row = tile.residual_row;
-  const V lo = set(tile.lo), hi = set(tile.hi);
-  float* dst = reinterpret_cast<float*>(tile.dst);
-  const float* residual = reinterpret_cast<const float*>(tile.residual);
-  RL_UNROLL
-  for (int i = 0; i < MR; ++i) {
-    if (i >= m) break;
-    RL_UNROLL
-    for (int j = 0; j < NV; ++j) {
-      const int lanes = lanes_of<Full>(columns, j);
-      V v = acc[i][j];
-      if (residual) v = v + load_n(residual + j * kWidth, lanes);
-      store_n(dst + j * kWidth, clamp(v, lo, hi), lanes);
+// Activates the rows of a finished tile and goes on to the MR rows below.
+template <class Dst, class Residual, int MR>
+RL_INLINE void next_tile(GemmTile& tile) {
+  if (tile.activates) {
+    for (int64_t i = 0; i < tile.m; ++i) {
+      float* const row = reinterpret_cast<float*>(tile.dst) + i * tile.dst_row;
+      activate(tile.activation, tile.alpha, tile.beta, row, tile.columns);
     }
-    dst += dst_row;
-    if (residual) residual += residual_row;
   }
+  tile.rows += MR;
+  tile.next += tile.next_step * tile.steps * tile.taps;
+  tile.dst += MR * tile.dst_row * int64_t(sizeof(Dst));
+  if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Residual));
 }
 
 template <int MR, int NV>
-void tile_f32(const GemmTile& tile) {
-  const bool is_full = tile.columns == NV * kWidth;
-  V bias[NV], acc[MR][NV];
-  if (is_full) {
-    load_columns<true>(tile.bias, tile.columns, bias);
-  } else {
-    load_columns<false>(tile.bias, tile.columns, bias);
-  }
-  RL_UNROLL
-  for (int i = 0; i < MR; ++i) {
-    RL_UNROLL
-    for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
-  }
-  fetch_destination<float, float, NV>(tile);
-  accumulate<StepF32>(tile, tile.panel, acc);
-  if (is_full) {
-    finish_f32<true>(tile, acc);
-  } else {
-    finish_f32<false>(tile, acc);
-  }
-}
-
-template <bool Full, int NV>
-RL_INLINE void store_columns(float* p, int64_t columns, const V (&v)[NV], V lo, V hi) {
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) store_n(p + j * kWidth, clamp(v[j], lo, hi), lanes_of<Full>(columns, j));
-}
-
-// A NaN ends at lo: it survives min, rounds to INT32_MIN, saturates to 0. The bounds are whole numbers in [0, 255].
-template <bool Full, int NV>
-RL_INLINE void store_columns(uint8_t* p, int64_t columns, const V (&v)[NV], V lo, V hi) {
-  VI rounded[NV];
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) rounded[j] = round_int(min(hi, v[j]));
-#if defined(__AVX512BW__)
-  if constexpr (NV > 1) {
-    const __m512i none = _mm512_setzero_si512();
-    const __m512i words_0 = _mm512_packs_epi32(rounded[0].r, rounded[1].r);
-    const __m512i words_1 = NV == 2 ? none : _mm512_packs_epi32(rounded[2 % NV].r, NV == 3 ? none : rounded[3 % NV].r);
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words_0, words_1));
-    const __m512i low = _mm512_broadcastb_epi8(_mm512_castsi512_si128(_mm512_cvtps_epi32(lo.r)));
-    const uint64_t mask = ~uint64_t(0) >> (64 - (Full ? NV * kWidth : columns));
-    _mm512_mask_storeu_epi8(p, mask, _mm512_max_epu8(bytes, low));
-    return;
-  }
-#endif
-  const VI low = round_int(lo);
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) store_u8_n(p + j * kWidth, max_i(rounded[j], low), lanes_of<Full>(columns, j));
-}
-
-template <bool Full, class Dst, int MR, int NV>
-RL_INLINE void finish_u8s8(const GemmTile& tile, const VI (&acc)[MR][NV]) {
-  const int64_t m = tile.m, columns = tile.columns, dst_row = tile.dst_row, residual_row = tile.residual_row;
-  const V lo = set(tile.lo), hi = set(tile.hi), residual_scale = set(tile.residual_scale);
-  Dst* dst = reinterpret_cast<Dst*>(tile.dst);
-  const uint8_t* residual = reinterpret_cast<const uint8_t*>(tile.residual);
-  V scale[NV], bias[NV];
-  load_columns<Full>(tile.scale, columns, scale);
-  load_columns<Full>(tile.bias, columns, bias);
-  RL_UNROLL
-  for (int i = 0; i < MR; ++i) {
-    if (i >= m) break;
-    V v[NV];
-    RL_UNROLL
-    for (int j = 0; j < NV; ++j) {
-      v[j] = fma(to_float(acc[i][j]), scale[j], bias[j]);
-      if (residual) {
-        const VI r = load_u8_n(residual + j * kWidth, lanes_of<Full>(columns, j));
-        v[j] = fma(to_float(r), residual_scale, v[j]);
-      }
+void tile_f32(const GemmTile& whole) {
+  const bool is_full = whole.columns == NV * kWidth;
+  GemmTile tile = whole;
+  for (int64_t rest = whole.m; rest > 0; rest -= MR) {
+    tile.m = rest < MR ? rest : MR;
+    V bias[NV], acc[MR][NV];
+    if (is_full) {
+      load_columns<true>(tile.bias, tile.columns, bias);
+    } else {
+      load_columns<false>(tile.bias, tile.columns, bias);
     }
-    store_columns<Full>(dst, columns, v, lo, hi);
-    dst += dst_row;
-    if (residual) residual += residual_row;
+    RL_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      RL_UNROLL
+      for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
+    }
+    fetch_destination<float, float, NV>(tile);
+    accumulate<StepF32>(tile, tile.panel, acc);
+    if (is_full) {
+      finish_f32<true>(tile, acc);
+    } else {
+      finish_f32<false>(tile, acc);
+    }
+    next_tile<float, float, MR>(tile);
   }
 }
 
 template <class Step, class Dst, int MR, int NV>
-void tile_u8s8(const GemmTile& tile) {
-  VI acc[MR][NV];
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) {
-    const VI start = load_i(reinterpret_cast<const int32_t*>(tile.panel) + j * kWidth);
+void tile_u8s8(const GemmTile& whole) {
+  const bool is_full = whole.columns == NV * kWidth;
+  const bool fits_int = results_fit_int<NV>(whole);
+  GemmTile tile = whole;
+  for (int64_t rest = whole.m; rest > 0; rest -= MR) {
+    tile.m = rest < MR ? rest : MR;
+    VI acc[MR][NV];
     RL_UNROLL
-    for (int i = 0; i < MR; ++i) acc[i][j] = start;
-  }
-  fetch_destination<Dst, uint8_t, NV>(tile);
-  accumulate<Step>(tile, tile.panel + NV * kWidth * 4, acc);
-  if (tile.columns == NV * kWidth) {
-    finish_u8s8<true, Dst>(tile, acc);
-  } else {
-    finish_u8s8<false, Dst>(tile, acc);
+    for (int j = 0; j < NV; ++j) {
+      const VI start = load_i(reinterpret_cast<const int32_t*>(tile.panel) + j * kWidth);
+      RL_UNROLL
+      for (int i = 0; i < MR; ++i) acc[i][j] = start;
+    }
+    fetch_destination<Dst, uint8_t, NV>(tile);
+    accumulate<Step>(tile, tile.panel + NV * kWidth * 4, acc);
+    if (is_full) {
+      finish_u8s8<true>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
+    } else {
+      finish_u8s8<false>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
+    }
+    next_tile<Dst, uint8_t, MR>(tile);
   }
 }
 

@@ -1,0 +1,246 @@
+// What becomes of a tile's sums, for ISA files only: scale, residual, limits, stores.
+#pragma once
+
+#include "kernels/gemm/driver.h"
+#include "kernels/vec/activation.h"
+
+#define RL_UNROLL _Pragma("GCC unroll 16")
+
+namespace rushlight {
+namespace {
+
+// How many columns of vector j there are. Full: all of them.
+template <bool Full>
+RL_INLINE int lanes_of(int64_t columns, int j) {
+  const int64_t rest = columns - j * kWidth;
+  return Full || rest >= kWidth ? kWidth : rest > 0 ? int(rest) : 0;
+}
+
+template <bool Full, int NV>
+RL_INLINE void load_columns(const float* p, int64_t columns, V (&out)[NV]) {
+  RL_UNROLL
+  for (int j = 0; j < NV; ++j) out[j] = p ? load_n(p + j * kWidth, lanes_of<Full>(columns, j)) : zero();
+}
+
+struct FloatLimits {
+  explicit RL_INLINE FloatLimits(const GemmTile& tile)
+      : has_lo(tile.lo > -__builtin_inff()), has_hi(tile.hi < __builtin_inff()), lo(set(tile.lo)), hi(set(tile.hi)) {}
+  bool has_lo, has_hi;
+  V lo, hi;
+};
+
+template <bool Full, int NV>
+RL_INLINE void store_floats(float* dst, int64_t columns, V (&v)[NV], const FloatLimits& limits) {
+  if (limits.has_lo) {
+    RL_UNROLL
+    for (int j = 0; j < NV; ++j) v[j] = max(limits.lo, v[j]);
+  }
+  if (limits.has_hi) {
+    RL_UNROLL
+    for (int j = 0; j < NV; ++j) v[j] = min(limits.hi, v[j]);
+  }
+  RL_UNROLL
+  for (int j = 0; j < NV; ++j) store_n(dst + j * kWidth, v[j], lanes_of<Full>(columns, j));
+}
+
+template <bool Full, int MR, int NV>
+RL_INLINE void finish_f32(const GemmTile& tile, const V (&acc)[MR][NV]) {
+  const int64_t m = tile.m, columns = tile.columns, dst_row = tile.dst_row, residual_row = tile.residual_row;
+  const FloatLimits limits(tile);
+  float* dst = reinterpret_cast<float*>(tile.dst);
+  const float* residual = reinterpret_cast<const float*>(tile.residual);
+  RL_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    if (i >= m) break;
+    V v[NV];
+    RL_UNROLL
+    for (int j = 0; j < NV; ++j) v[j] = acc[i][j];
+    if (residual) {
+      RL_UNROLL
+      for (int j = 0; j < NV; ++j) v[j] = v[j] + load_n(residual + j * kWidth, lanes_of<Full>(columns, j));
+      residual += residual_row;
+    }
+    store_floats<Full>(dst, columns, v, limits);
+    dst += dst_row;
+  }
+}
+
+template <bool Full, int NV>
+struct Scales {
+  explicit RL_INLINE Scales(const GemmTile& tile) : columns(tile.columns), residual_scale(set(tile.residual_scale)) {
+    load_columns<Full>(tile.scale, columns, scale);
+    load_columns<Full>(tile.bias, columns, bias);
+  }
+
+  RL_INLINE void apply(const VI (&acc)[NV], const uint8_t* residual, V (&v)[NV]) const {
+    RL_UNROLL
+    for (int j = 0; j < NV; ++j) v[j] = fma(to_float(acc[j]), scale[j], bias[j]);
+    if (!residual) return;
+    RL_UNROLL
+    for (int j = 0; j < NV; ++j) {
+      v[j] = fma(to_float(load_u8_n(residual + j * kWidth, lanes_of<Full>(columns, j))), residual_scale, v[j]);
+    }
+  }
+
+  int64_t columns;
+  V residual_scale, scale[NV], bias[NV];
+};
+
+template <bool Full, int MR, int NV>
+RL_INLINE void finish_u8s8(const GemmTile& tile, float* dst, bool, const VI (&acc)[MR][NV]) {
+  const int64_t m = tile.m, dst_row = tile.dst_row, residual_row = tile.residual_row;
+  const FloatLimits limits(tile);
+  const Scales<Full, NV> scales(tile);
+  const uint8_t* residual = reinterpret_cast<const uint8_t*>(tile.residual);
+  RL_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    if (i >= m) break;
+    V v[NV];
+    scales.apply(acc[i], residual, v);
+    store_floats<Full>(dst, scales.columns, v, limits);
+    dst += dst_row;
+    if (residual) residual += residual_row;
+  }
+}
+
+// Whether no result of these columns, before it is limited, comes near 2^31.
+template <int NV>
+RL_INLINE bool results_fit_int(const GemmTile& tile) {
+  const V most = set(float(tile.taps * tile.steps) * (4.0f * 255 * 128)), limit = set(0x1p30f);
+  const V residual = set(tile.residual_scale * 255);
+  V scale[NV], bias[NV];
+  load_columns<false>(tile.scale, tile.columns, scale);
+  load_columns<false>(tile.bias, tile.columns, bias);
+  bool fits = true;
+  RL_UNROLL
+  for (int j = 0; j < NV; ++j) {
+    fits = fits && !any(!lt(abs(scale[j]) * most + abs(bias[j]) + abs(residual), limit));
+  }
+  return fits;
+}
+
+#if defined(__AVX512BW__)
+using Bytes = __m512i;
+
+// Four vectors, saturated, as bytes in order.
+RL_INLINE Bytes pack_bytes(const VI (&v)[4]) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i words_0 = _mm512_packs_epi32(v[0].r, v[1].r), words_1 = _mm512_packs_epi32(v[2].r, v[3].r);
+  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words_0, words_1));
+}
+
+RL_INLINE Bytes set_bytes(float x) { return _mm512_set1_epi8(char(int(x))); }
+RL_INLINE Bytes clamp_bytes(Bytes a, Bytes lo, Bytes hi) { return _mm512_min_epu8(_mm512_max_epu8(a, lo), hi); }
+
+// Part `I` of `a` cut into rows of NV vectors.
+template <bool Full, int NV, int I>
+RL_INLINE void store_part(uint8_t* dst, Bytes a, int64_t columns) {
+  if constexpr (NV == 1) {
+    const __m128i part = _mm512_extracti32x4_epi32(a, I);
+    if (Full) return _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), part);
+    _mm_mask_storeu_epi8(dst, __mmask16((1u << columns) - 1), part);
+  } else if constexpr (NV == 2) {
+    const __m256i part = _mm512_extracti64x4_epi64(a, I);
+    if (Full) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst), part);
+    _mm256_mask_storeu_epi8(dst, __mmask32((uint64_t(1) << columns) - 1), part);
+  } else {
+    _mm512_mask_storeu_epi8(dst, ~uint64_t(0) >> (64 - (Full ? NV * kWidth : columns)), a);
+  }
+}
+#elif defined(__AVX2__)
+using Bytes = __m256i;
+
+RL_INLINE Bytes pack_bytes(const VI (&v)[4]) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i words_0 = _mm256_packs_epi32(v[0].r, v[1].r), words_1 = _mm256_packs_epi32(v[2].r, v[3].r);
+  return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words_0, words_1), order);
+}
+
+RL_INLINE Bytes set_bytes(float x) { return _mm256_set1_epi8(char(int(x))); }
+RL_INLINE Bytes clamp_bytes(Bytes a, Bytes lo, Bytes hi) { return _mm256_min_epu8(_mm256_max_epu8(a, lo), hi); }
+
+template <bool Full, int NV, int I>
+RL_INLINE void store_part(uint8_t* dst, Bytes a, int64_t columns) {
+  static_assert(NV == 2);
+  const __m128i part = _mm256_extracti128_si256(a, I);
+  if (Full) return _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), part);
+  store_bytes_n(dst, part, lanes_of<false>(columns, 0));
+  store_bytes_n(dst + kWidth, _mm_unpackhi_epi64(part, part), lanes_of<false>(columns, 1));
+}
+#else
+struct Bytes {
+  uint8_t byte[4 * kWidth];
+};
+
+RL_INLINE Bytes pack_bytes(const VI (&v)[4]) {
+  Bytes a;
+  for (int j = 0; j < 4; ++j) store_u8(a.byte + j * kWidth, v[j]);
+  return a;
+}
+
+RL_INLINE Bytes set_bytes(float x) {
+  Bytes a;
+  __builtin_memset(a.byte, int(x), sizeof a.byte);
+  return a;
+}
+
+RL_INLINE Bytes clamp_bytes(Bytes a, const Bytes& lo, const Bytes& hi) {
+  for (int i = 0; i < 4 * kWidth; ++i) {
+    const uint8_t above = a.byte[i] > lo.byte[i] ? a.byte[i] : lo.byte[i];
+    a.byte[i] = above < hi.byte[i] ? above : hi.byte[i];
+  }
+  return a;
+}
+
+template <bool Full, int NV, int I>
+RL_INLINE void store_part(uint8_t* dst, const Bytes& a, int64_t columns) {
+  __builtin_memcpy(dst, a.byte + I * NV * kWidth, size_t(Full ? NV * kWidth : columns));
+}
+#endif
+
+template <bool Full, int NV, int Rows, int I = 0>
+RL_INLINE void store_parts(uint8_t* dst, int64_t dst_row, int64_t rows, Bytes a, int64_t columns) {
+  if constexpr (I < Rows) {
+    if (I >= rows) return;
+    store_part<Full, NV, I>(dst + I * dst_row, a, columns);
+    store_parts<Full, NV, Rows, I + 1>(dst, dst_row, rows, a, columns);
+  }
+}
+
+// The limits are whole numbers in [0, 255]. A NaN ends at lo: it rounds to INT32_MIN, which saturates to 0. So would a
+// number that is too large for an int32 unless it is limited before.
+template <bool Full, int MR, int NV>
+RL_INLINE void finish_u8s8(const GemmTile& tile, uint8_t* dst, bool fits_int, const VI (&acc)[MR][NV]) {
+  constexpr int kRows = NV < 3 ? 4 / NV : 1;  // that make one vector of bytes
+  const int64_t m = tile.m, dst_row = tile.dst_row, residual_row = tile.residual_row;
+  const Scales<Full, NV> scales(tile);
+  const V limit = set(tile.hi);
+  const Bytes lo = set_bytes(tile.lo), hi = set_bytes(tile.hi);
+  const uint8_t* residual = reinterpret_cast<const uint8_t*>(tile.residual);
+  RL_UNROLL
+  for (int i = 0; i < MR; i += kRows) {
+    if (i >= m) break;
+    VI ints[4];
+    RL_UNROLL
+    for (int r = 0; r < 4; ++r) ints[r] = set_i(0);
+    RL_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      if (i + r >= MR || i + r >= m) break;
+      V v[NV];
+      scales.apply(acc[(i + r) % MR], residual, v);
+      if (!fits_int) {
+        RL_UNROLL
+        for (int j = 0; j < NV; ++j) v[j] = min(limit, v[j]);
+      }
+      RL_UNROLL
+      for (int j = 0; j < NV; ++j) ints[r * NV + j] = round_int(v[j]);
+      if (residual) residual += residual_row;
+    }
+    const Bytes bytes = clamp_bytes(pack_bytes(ints), lo, hi);
+    store_parts<Full, NV, kRows>(dst, dst_row, m - i, bytes, scales.columns);
+    dst += kRows * dst_row;
+  }
+}
+
+}  // namespace
+}  // namespace rushlight
