@@ -101,3 +101,29 @@ def test_a_row_has_the_same_bits_alone(row: Any) -> None:
         alone = given | {name: given[name][n : n + 1] for name in ("h0", "c0") if name in given}
         alone["x"] = np.ascontiguousarray(given["x"][:, n : n + 1])
         assert run(row, alone, False)["y"].tobytes() == np.ascontiguousarray(together[:, n : n + 1]).tobytes()
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_gates_over_the_whole_range(row: Any) -> None:
+    """Sums from -30 to 30 in every gate, the others random; the largest floats saturate."""
+    given = case(row.op, (1, 600, 8))
+    rng = np.random.default_rng(0)
+    given["x"] = rng.uniform(-4, 4, given["x"].shape).astype(np.float32)
+    gates = given["x"].reshape(600, -1, 8)
+    for gate in range(gates.shape[1]):
+        gates[:, gate, gate] = np.linspace(-30, 30, 600)
+    gates[0, :, 7], gates[1, :, 7] = 3e38, -3e38
+    given["w"][:] = 0
+    got = run(row, given, False)
+    with np.errstate(over="ignore"):
+        expected = reference(row.op, given, False, True)
+    for out, wanted in zip(got.values(), expected, strict=True):
+        np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_a_nan_stays_with_its_unit_for_a_step(row: Any) -> None:
+    given = case(row.op, (1, 5, 20))
+    given["x"][0, 2, 3] = np.nan
+    y = run(row, given, False)["y"]
+    assert np.argwhere(np.isnan(y)).tolist() == [[0, 2, 3]]

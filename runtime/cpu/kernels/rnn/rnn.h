@@ -3,6 +3,8 @@
 //   dot(g, v, s)[j] = s + sum over k of v[k] * w[g * hidden + j][k]        one FMA chain from s in k order
 //   x(g)[j] = x[t][n][g * hidden + j]
 //
+//   sigmoid(v), tanh(v)     fractions, see gates.h; a product of two divides once, the product of what is under them
+//
 //   "lstm", gates i f g o:  a(g) = dot(g, h, x(g))
 //     c = fma(sigmoid(a(f)), c, sigmoid(a(i)) * tanh(a(g)))
 //     h = sigmoid(a(o)) * tanh(c)

@@ -4,6 +4,7 @@
 // include it. All of it has internal linkage. Every operation gives the same bits on every ISA but for the payload and
 // sign of a NaN.
 //   load_n, store_n    touch n lanes, 0 <= n <= kWidth, and no memory past them; other lanes load as zero
+//   in_register(v)     v; several uses of a loaded vector then load it once
 //   a + b, fma(a,b,c)  IEEE, round to nearest even; fma rounds once; fnma(a,b,c) = c - a*b
 //   max(a, b)          a > b ? a : b, hence b where either is NaN; min alike
 //   round_int          to nearest even; NaN and what does not fit give INT32_MIN; truncate_int alike, towards zero

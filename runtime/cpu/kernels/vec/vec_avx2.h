@@ -92,6 +92,11 @@ RL_INLINE void store_u8_n(uint8_t* p, VI a, int n) { store_bytes_n(p, narrow_to_
 RL_INLINE void store_s8(int8_t* p, VI a) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow_to_s8(a)); }
 RL_INLINE void store_s8_n(int8_t* p, VI a, int n) { store_bytes_n(p, narrow_to_s8(a), n); }
 
+RL_INLINE V in_register(V a) {
+  asm("" : "+x"(a.r));
+  return a;
+}
+
 RL_INLINE V operator+(V a, V b) { return {_mm256_add_ps(a.r, b.r)}; }
 RL_INLINE V operator-(V a, V b) { return {_mm256_sub_ps(a.r, b.r)}; }
 RL_INLINE V operator*(V a, V b) { return {_mm256_mul_ps(a.r, b.r)}; }

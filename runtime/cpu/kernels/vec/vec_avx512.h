@@ -55,6 +55,11 @@ RL_INLINE void store_u8_n(uint8_t* p, VI a, int n) { _mm_mask_storeu_epi8(p, lan
 RL_INLINE void store_s8(int8_t* p, VI a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_to_s8(a)); }
 RL_INLINE void store_s8_n(int8_t* p, VI a, int n) { _mm_mask_storeu_epi8(p, lane_mask(n), narrow_to_s8(a)); }
 
+RL_INLINE V in_register(V a) {
+  asm("" : "+v"(a.r));
+  return a;
+}
+
 RL_INLINE V operator+(V a, V b) { return {_mm512_add_ps(a.r, b.r)}; }
 RL_INLINE V operator-(V a, V b) { return {_mm512_sub_ps(a.r, b.r)}; }
 RL_INLINE V operator*(V a, V b) { return {_mm512_mul_ps(a.r, b.r)}; }

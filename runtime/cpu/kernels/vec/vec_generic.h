@@ -74,6 +74,8 @@ RL_INLINE void store_s8_n(int8_t* p, VI a, int n) {
 }
 RL_INLINE void store_s8(int8_t* p, VI a) { store_s8_n(p, a, kWidth); }
 
+RL_INLINE V in_register(V a) { return a; }
+
 RL_INLINE V operator+(V a, V b) {
   return each_lane<V>([&](int i) { return a.lane[i] + b.lane[i]; });
 }
