@@ -1,5 +1,6 @@
 #include "kernels/quantize/quantize.h"
 
+#include <cstring>
 #include <iterator>
 
 #include "kernels/vec/broadcast.h"
@@ -12,6 +13,9 @@ namespace rushlight {
   void op##_##types##_generic(const Call&, int64_t, int64_t);
 #include "kernels/quantize/kernels.inc"
 #undef QUANTIZE
+void qlut_u8u8u8_avx512vnni(const Call&, int64_t, int64_t);
+void qlut_u8u8u8_avx512(const Call&, int64_t, int64_t);
+void qlut_u8u8u8_avx2(const Call&, int64_t, int64_t);
 void qlut_u8u8u8_generic(const Call&, int64_t, int64_t);
 
 namespace {
@@ -21,7 +25,7 @@ constexpr Row kRows[] = {
 #define QUANTIZE(op, types, Quantized) ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, generic)
 #include "kernels/quantize/kernels.inc"
 #undef QUANTIZE
-    ROW(qlut, u8u8u8, generic)};
+    ROW(qlut, u8u8u8, avx512vnni) ROW(qlut, u8u8u8, avx512) ROW(qlut, u8u8u8, avx2) ROW(qlut, u8u8u8, generic)};
 
 constexpr Field kFields[] = {
     RL_FIELD(QuantizeParams, 'i', rank),
@@ -51,7 +55,9 @@ const Family family_quantize = {
     .tasks = [](const Row&, const void* params) { return blocks_of(params).tasks(); },
     .cost_ns =
         [](const Row& row, const void* params) {
-          return (row.isa == Isa::generic ? 1.0 : 0.2) * double(blocks_of(params).elements());
+          const double elements = double(blocks_of(params).elements());
+          if (std::strcmp(row.op, "qlut")) return (row.isa == Isa::generic ? 1.0 : 0.2) * elements;
+          return (row.isa == Isa::generic ? 0.33 : row.isa == Isa::avx512vnni ? 0.03 : 0.12) * elements;
         },
     .scratch_bytes = [](const Row&, const void*) -> size_t { return 0; },
     .packed_bytes = nullptr,

@@ -1,4 +1,4 @@
-// The table look-up: bytes come one at a time on every ISA.
+// The portable table look-up.
 #include "kernels/quantize/quantize.h"
 #include "kernels/vec/broadcast.h"
 
