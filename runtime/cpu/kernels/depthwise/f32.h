@@ -13,7 +13,17 @@ struct Run {
   const float** taps;
   const float* residual[kRun];
   float* dst[kRun];
+  bool has_residual, is_clamped;
+  Bounds bounds;
 };
+
+// A value that the compiler must hold in a register: GCC would load it again for each of its uses.
+RL_INLINE V held(V x) {
+#if defined(__AVX2__)
+  asm("" : "+v"(x.r));
+#endif
+  return x;
+}
 
 // U vectors of channels from `channel` on, of P output pixels under a KH x KW filter of horizontal stride S (KH 0: any
 // filter). Where Partial, U is 1 and n channels are left.
@@ -36,13 +46,13 @@ __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const R
 #pragma GCC unroll 8
       for (int kx = 0; kx < KW; ++kx)
 #pragma GCC unroll 8
-        for (int u = 0; u < U; ++u) w[kx][u] = load(weight + (ky * KW + kx) * tile + u * kWidth);
+        for (int u = 0; u < U; ++u) w[kx][u] = held(load(weight + (ky * KW + kx) * tile + u * kWidth));
 #pragma GCC unroll 32
       for (int j = 0; j < columns; ++j) {
         const float* const pixel = run.taps[ky * columns + j] + channel;
 #pragma GCC unroll 8
         for (int u = 0; u < U; ++u) {
-          const V x = load_x(pixel + u * kWidth);
+          const V x = held(load_x(pixel + u * kWidth));
 #pragma GCC unroll 8
           for (int kx = 0; kx < KW; ++kx) {
             const int i = (j - kx) / S;
@@ -61,20 +71,27 @@ __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const R
       }
     }
   }
-  const Bounds bounds = activation_bounds(p);
-  const V lo = set(bounds.lo), hi = set(bounds.hi);
+  if (run.has_residual) {
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i)
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u) sum[i][u] = sum[i][u] + load_x(run.residual[i] + channel + u * kWidth);
+  }
+  if (run.is_clamped) {
+    const V lo = set(run.bounds.lo), hi = set(run.bounds.hi);
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i)
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u) sum[i][u] = clamp(sum[i][u], lo, hi);
+  }
 #pragma GCC unroll 8
   for (int i = 0; i < P; ++i)
 #pragma GCC unroll 8
-    for (int u = 0; u < U; ++u) {
-      V v = sum[i][u];
-      if (run.residual[i]) v = v + load_x(run.residual[i] + channel + u * kWidth);
-      v = clamp(v, lo, hi);
+    for (int u = 0; u < U; ++u)
       if constexpr (Partial)
-        store_n(run.dst[i] + channel, v, n);
+        store_n(run.dst[i] + channel, sum[i][u], n);
       else
-        store(run.dst[i] + channel + u * kWidth, v);
-    }
+        store(run.dst[i] + channel + u * kWidth, sum[i][u]);
 }
 
 // All channels of the task for P output pixels. weight is the tile of its first channel.
@@ -113,6 +130,9 @@ void compute_run(const Call& call, const DepthwiseParams& p, const Split& split,
   }
   const auto* residual = static_cast<const float*>(call.operand[kDepthwiseResidual]);
   auto* dst = static_cast<float*>(call.operand[kDepthwiseDst]);
+  run.has_residual = residual != nullptr;
+  run.bounds = activation_bounds(p);
+  run.is_clamped = Activation(p.activation) == Activation::relu || Activation(p.activation) == Activation::clamp;
   for (int i = 0; i < P; ++i) {
     const int64_t pixel = (task.image * p.oh + oy) * p.ow + ox + i;
     const bool exists = ox + i < p.ow;
@@ -155,6 +175,7 @@ void depthwise_f32(const Call& call, int64_t begin, int64_t end) {
   if (known && p.kw == 3) return compute_tasks<U, 3, 3, 2>(call, p, begin, end);
   if (known && p.kw == 5 && p.sw == 1) return compute_tasks<U, 5, 5, 1>(call, p, begin, end);
   if (known && p.kw == 5) return compute_tasks<U, 5, 5, 2>(call, p, begin, end);
+  if (known && p.kw == 7 && p.sw == 1) return compute_tasks<U, 7, 7, 1>(call, p, begin, end);
   depthwise_f32_any<U>(call, begin, end);
 }
 

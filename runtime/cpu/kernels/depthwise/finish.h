@@ -27,15 +27,25 @@ inline Bounds byte_bounds(const DepthwiseParams& p) {
   return {0.0f, 255.0f};
 }
 
+template <class Activate>
+RL_INLINE void finish_with(float* dst, const float* residual, int64_t channels, Activate activate) {
+  const auto at = [=](int64_t c, auto load_x) __attribute__((always_inline)) {
+    const V v = load_x(dst + c);
+    return activate(residual ? v + load_x(residual + c) : v);
+  };
+  int64_t c = 0;
+  for (; c + kWidth <= channels; c += kWidth) store(dst + c, at(c, [](const float* x) { return load(x); }));
+  const int n = int(channels - c);
+  if (n) store_n(dst + c, at(c, [n](const float* x) { return load_n(x, n); }), n);
+}
+
 // dst[c] = activation(dst[c] + residual[c]); residual may be null.
 __attribute__((noinline)) void finish_pixel(const DepthwiseParams& p, float* dst, const float* residual,
                                             int64_t channels) {
-  for (int64_t c = 0; c < channels; c += kWidth) {
-    const int n = channels - c < kWidth ? int(channels - c) : kWidth;
-    V v = load_n(dst + c, n);
-    if (residual) v = v + load_n(residual + c, n);
-    store_n(dst + c, apply_activation(v, Activation(p.activation), p.alpha, p.beta), n);
-  }
+  const auto kind = Activation(p.activation);
+  if (kind == Activation::silu) return finish_with(dst, residual, channels, [](V v) { return silu(v); });
+  if (kind == Activation::hardswish) return finish_with(dst, residual, channels, [](V v) { return hardswish(v); });
+  finish_with(dst, residual, channels, [&](V v) { return apply_activation(v, kind, p.alpha, p.beta); });
 }
 
 }  // namespace

@@ -10,19 +10,23 @@ namespace {
 // Output pixels that are computed together, at most.
 constexpr int kRun = 7;
 
-// A task is a chunk of channels of a band of output rows of one image. The chunk is so narrow that the input rows under
-// the filter stay in the first-level cache from one output row to the next.
+// A task is a chunk of channels of a band of output rows of one image.
 struct Split {
   int64_t chunk, chunks, bands;
 };
 constexpr int64_t kBand = 8;
 
+// Bytes of input rows under the filter that a task should have: they stay in the first-level cache from one output row
+// to the next, or in the second-level cache where the image comes from beyond it and is best read in long runs.
+constexpr int64_t kNearRows = 24 << 10, kFarRows = 256 << 10, kFarImage = 1 << 20;
+constexpr int64_t kMinChunk = 128;  // channels that pay for setting up a run of pixels
+
 // `tile` channels is the unit of packed weights; a chunk starts at a multiple of it.
 inline Split split_tasks(const DepthwiseParams& p, int64_t tile, int64_t element_bytes) {
-  constexpr int64_t cache = 24 << 10;
-  int64_t chunk = cache / (p.kh * (p.iw + p.kw) * element_bytes) / tile * tile;
+  const bool is_far = p.ih * p.iw * p.src_pixel * element_bytes > kFarImage;
+  int64_t chunk = (is_far ? kFarRows : kNearRows) / (p.kh * (p.iw + p.kw) * element_bytes);
+  chunk = (chunk > kMinChunk ? chunk : kMinChunk) / tile * tile;
   const int64_t all = (p.c + tile - 1) / tile * tile;
-  if (chunk < tile) chunk = tile;
   if (chunk > all) chunk = all;
   return {chunk, chunk ? all / chunk + (all % chunk != 0) : 0, (p.oh + kBand - 1) / kBand};
 }
@@ -45,9 +49,15 @@ inline void point_taps(const DepthwiseParams& p, const T* image, int64_t oy, int
     const int64_t y = oy * p.sh - p.ph + ky * p.dh;
     const bool inside = y >= 0 && y < p.ih;
     const T* const row = image + (inside ? y : 0) * p.iw * p.src_pixel;
+    if (!inside || (x >= 0 && x + (columns - 1) * step < p.iw)) {
+      const T* const first = inside ? row + x * p.src_pixel : outside;
+      const int64_t pitch_x = inside ? step * p.src_pixel : 0;
+      for (int64_t j = 0; j < columns; ++j) table[ky * pitch + j] = first + j * pitch_x;
+      continue;
+    }
     for (int64_t j = 0; j < columns; ++j) {
       const int64_t column = x + j * step;
-      table[ky * pitch + j] = inside && column >= 0 && column < p.iw ? row + column * p.src_pixel : outside;
+      table[ky * pitch + j] = column >= 0 && column < p.iw ? row + column * p.src_pixel : outside;
     }
   }
 }
