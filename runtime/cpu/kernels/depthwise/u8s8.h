@@ -75,16 +75,17 @@ void compute_run(const Call& call, const DepthwiseParams& p, const Task& task, c
   }
   const std::byte* const residual = static_cast<const std::byte*>(call.operand[kDepthwiseResidual]);
   auto* const dst = static_cast<std::byte*>(call.operand[kDepthwiseDst]);
+  run.has_residual = residual && sizeof(Dst) == 1;
   const int64_t first = (task.image * p.oh + oy) * p.ow + ox;
   for (int i = 0; i < P; ++i) {
     const bool exists = ox + i < p.ow;
     const auto* r = reinterpret_cast<const uint8_t*>(residual) + (first + i) * p.residual_pixel + task.channel;
-    run.residual[i] = !residual || sizeof(Dst) > 1 ? nullptr : exists ? r : scratch.outside;
+    run.residual[i] = !run.has_residual ? nullptr : exists ? r : scratch.outside;
     run.dst[i] = exists ? dst + ((first + i) * p.dst_pixel + task.channel) * sizeof(Dst) : scratch.discarded;
   }
   const auto* weight = static_cast<const std::byte*>(call.operand[kDepthwiseWeight]);
   compute_channels<B, Narrow, Dst, KH, KW, S, P>(p, run, task, weight, scratch);
-  if constexpr (sizeof(Dst) > 1)
+  if (sizeof(Dst) > 1 && (residual || Activation(p.activation) != Activation::none))
     for (int i = 0; i < P && ox + i < p.ow; ++i) {
       const auto* r = reinterpret_cast<const float*>(residual) + (first + i) * p.residual_pixel + task.channel;
       finish_pixel(p, reinterpret_cast<float*>(run.dst[i]), residual ? r : nullptr, task.channels);
@@ -113,14 +114,12 @@ void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, in
 template <class B, class Narrow, class Dst>
 void depthwise_u8s8(const Call& call, int64_t begin, int64_t end) {
   const auto& p = *static_cast<const DepthwiseParams*>(call.params);
-  // Integer sums that leave as f32 are rare: they make do with the loop for any filter.
-  if constexpr (sizeof(Dst) == 1) {
-    const bool known = p.kh == p.kw && p.dw == 1 && p.sw <= 2;
-    if (known && p.kw == 3 && p.sw == 1) return compute_tasks<B, Narrow, Dst, 3, 3, 1>(call, p, begin, end);
-    if (known && p.kw == 3) return compute_tasks<B, Narrow, Dst, 3, 3, 2>(call, p, begin, end);
-    if (known && p.kw == 5 && p.sw == 1) return compute_tasks<B, Narrow, Dst, 5, 5, 1>(call, p, begin, end);
-    if (known && p.kw == 5) return compute_tasks<B, Narrow, Dst, 5, 5, 2>(call, p, begin, end);
-  }
+  const bool known = p.kh == p.kw && p.dw == 1 && p.sw <= 2;
+  if (known && p.kw == 3 && p.sw == 1) return compute_tasks<B, Narrow, Dst, 3, 3, 1>(call, p, begin, end);
+  if (known && p.kw == 3) return compute_tasks<B, Narrow, Dst, 3, 3, 2>(call, p, begin, end);
+  if (known && p.kw == 5 && p.sw == 1) return compute_tasks<B, Narrow, Dst, 5, 5, 1>(call, p, begin, end);
+  if (known && p.kw == 5) return compute_tasks<B, Narrow, Dst, 5, 5, 2>(call, p, begin, end);
+  if (known && p.kw == 7 && p.sw == 1) return compute_tasks<B, Narrow, Dst, 7, 7, 1>(call, p, begin, end);
   compute_tasks<B, Narrow, Dst, 0, 0, 1>(call, p, begin, end);
 }
 

@@ -16,6 +16,7 @@ struct ByteRun {
   const uint8_t** taps;
   const uint8_t* residual[kRun];  // of u8 destinations
   std::byte* dst[kRun];
+  bool has_residual;
 };
 
 // Sums of half H of a tile (vectors 2H and 2H + 1) for P output pixels.
@@ -86,30 +87,31 @@ RL_INLINE void compute_half(const DepthwiseParams& p, const ByteRun& run, int64_
   constexpr int lanes = B::kTile / 4;
   const auto scale0 = B::load_float(scale + 2 * H * lanes), scale1 = B::load_float(scale + (2 * H + 1) * lanes);
   const auto bias0 = B::load_float(bias + 2 * H * lanes), bias1 = B::load_float(bias + (2 * H + 1) * lanes);
+  typename B::Float value[P][2];
 #pragma GCC unroll 8
   for (int i = 0; i < P; ++i) {
-    auto v0 = B::fma(B::to_float(sum[i][0]), scale0, bias0), v1 = B::fma(B::to_float(sum[i][1]), scale1, bias1);
+    value[i][0] = B::fma(B::to_float(sum[i][0]), scale0, bias0);
+    value[i][1] = B::fma(B::to_float(sum[i][1]), scale1, bias1);
+  }
+  if (sizeof(Dst) == 1 && run.has_residual) {
+    const auto factor = B::set_float(p.residual_scale);
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i) {
+      const uint8_t* const r = run.residual[i] + channel;
+      const auto words = B::template interleave_bytes<H>(Partial ? B::load_n(r, n) : B::load(r), B::zero());
+      value[i][0] = B::fma(B::to_float(B::template interleave_words<0>(words, B::zero())), factor, value[i][0]);
+      value[i][1] = B::fma(B::to_float(B::template interleave_words<1>(words, B::zero())), factor, value[i][1]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < P; ++i) {
+    const auto v0 = value[i][0], v1 = value[i][1];
     if constexpr (sizeof(Dst) == 1) {
-      if (run.residual[i]) {
-        const uint8_t* const r = run.residual[i] + channel;
-        const auto words = B::template interleave_bytes<H>(Partial ? B::load_n(r, n) : B::load(r), B::zero());
-        const auto factor = B::set_float(p.residual_scale);
-        v0 = B::fma(B::to_float(B::template interleave_words<0>(words, B::zero())), factor, v0);
-        v1 = B::fma(B::to_float(B::template interleave_words<1>(words, B::zero())), factor, v1);
-      }
       const auto hi = B::set_float(byte_bounds(p).hi);
       half[i] = B::pack_ints(B::round(B::min(v0, hi)), B::round(B::min(v1, hi)));
-    } else if constexpr (Partial) {
-      float natural[B::kTile];
-      B::store_lanes(natural + 8 * H, v0);
-      B::store_lanes(natural + 8 * H + 4, v1);
-      float* const dst = reinterpret_cast<float*>(run.dst[i]) + channel;
-      for (int c = 0; c < n; ++c)
-        if (c / 8 % 2 == H) dst[c] = natural[c];
     } else {
       float* const dst = reinterpret_cast<float*>(run.dst[i]) + channel + 8 * H;
-      B::store_lanes(dst, v0);
-      B::store_lanes(dst + 4, v1);
+      B::store_octets_n(dst, v0, v1, Partial ? n - 8 * H : B::kTile);
     }
   }
 }

@@ -1,5 +1,4 @@
 // 32 bytes; for ISA files. Interleaving and packing work within 128-bit lanes and undo each other.
-// other.
 #pragma once
 
 #include <cstddef>
@@ -93,10 +92,12 @@ struct BytesYmm {
   static RL_INLINE Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static RL_INLINE Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
   static RL_INLINE Int round(Float a) { return _mm256_cvtps_epi32(a); }
-  // Four floats every 16.
-  static RL_INLINE void store_lanes(float* p, Float a) {
-    _mm_storeu_ps(p, _mm256_castps256_ps128(a));
-    _mm_storeu_ps(p + 16, _mm256_extractf128_ps(a, 1));
+  // Four of a and four of b, eight floats every 16; those of them that are among n.
+  static RL_INLINE void store_octets_n(float* p, Float a, Float b, int n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane), _mm256_permute2f128_ps(a, b, 0x20));
+    _mm256_maskstore_ps(p + 16, _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 16), lane),
+                        _mm256_permute2f128_ps(a, b, 0x31));
   }
 };
 

@@ -1,5 +1,4 @@
 // 64 bytes; for ISA files. Interleaving and packing work within 128-bit lanes and undo each other.
-// other.
 #pragma once
 
 #include <cstddef>
@@ -61,12 +60,16 @@ struct BytesZmm {
   static RL_INLINE Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static RL_INLINE Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static RL_INLINE Int round(Float a) { return _mm512_cvtps_epi32(a); }
-  // Four floats every 16.
-  static RL_INLINE void store_lanes(float* p, Float a) {
-    _mm_storeu_ps(p, _mm512_castps512_ps128(a));
-    _mm_storeu_ps(p + 16, _mm512_extractf32x4_ps(a, 1));
-    _mm_storeu_ps(p + 32, _mm512_extractf32x4_ps(a, 2));
-    _mm_storeu_ps(p + 48, _mm512_extractf32x4_ps(a, 3));
+  // Four of a and four of b, eight floats every 16; those of them that are among n.
+  static RL_INLINE void store_octets_n(float* p, Float a, Float b, int n) {
+    const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+    const __m512d low = _mm512_permutex2var_pd(x, _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), y);
+    const __m512d high = _mm512_permutex2var_pd(x, _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4), y);
+    const uint64_t bits = n > 0 ? mask(n) : 0;
+    _mm256_mask_storeu_ps(p, __mmask8(bits), _mm256_castpd_ps(_mm512_castpd512_pd256(low)));
+    _mm256_mask_storeu_ps(p + 16, __mmask8(bits >> 16), _mm256_castpd_ps(_mm512_extractf64x4_pd(low, 1)));
+    _mm256_mask_storeu_ps(p + 32, __mmask8(bits >> 32), _mm256_castpd_ps(_mm512_castpd512_pd256(high)));
+    _mm256_mask_storeu_ps(p + 48, __mmask8(bits >> 48), _mm256_castpd_ps(_mm512_extractf64x4_pd(high, 1)));
   }
 };
 
