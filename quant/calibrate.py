@@ -3,38 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from rushlight.runtime.errors import QuantizationError, RushlightError
 from rushlight.runtime.ir import Graph, Node, Value
 from rushlight.runtime.model import load
+from rushlight.runtime.ops import Array
 from rushlight.runtime.passes.lookup import answers, is_pointwise
 from rushlight.runtime.program import Program
 
 from .data import CalibrationData, batches
-from .observers import Observer
+from .observers import METHODS, ChannelSum, Histogram
 
-Ranges = Mapping[Value, tuple[float, float]]
+KEPT = 16
+"""Samples that are kept to measure the quantized model on; a run that begins before the last of them is kept whole."""
+
+
+@dataclass
+class Run:
+    """One run of the float model."""
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+
+
+@dataclass
+class Calibration:
+    """What was observed: the exact ranges of some values, histograms of the others, channels' means, the first runs."""
+
+    exact: dict[Value, tuple[float, float]]
+    histograms: dict[Value, Histogram]
+    sums: dict[Value, ChannelSum]
+    runs: list[Run]
+
+    def means(self) -> dict[Value, Array]:
+        """Of every channel of the values watched for them."""
+        return {value: total.mean() for value, total in self.sums.items()}
+
+    def range(self, value: Value, method: str) -> tuple[float, float]:
+        """The range to quantize an observed value in, by one of `METHODS`."""
+        return self.exact.get(value) or METHODS[method](self.histograms[value])
 
 
 def observe(
     graph: Graph,
     values: Iterable[Value],
+    channels: Mapping[Value, int],
     data: CalibrationData,
-    make_observer: Callable[[], Observer],
     progress: Callable[[int], None] | None = None,
-) -> dict[Value, tuple[float, float]]:
-    """The range of each of `values` (all of `graph`) on `data`; `progress` is told the samples done.
+) -> Calibration:
+    """Runs `graph` on `data`, watching the range of `values` and the mean of others along the axis of their channels.
 
-    Raises QuantizationError where data or a value is not finite, naming it.
+    `progress` is told the samples done. Raises QuantizationError where data or a value is not finite, naming it.
     """
-    known = {value: reach for value in values if (reach := range_of_bytes(value)) is not None}
-    open_values = [value for value in values if value not in known]
-    observers = {value: make_observer() for value in open_values}
+    every = list(values)
+    exact = {value: reach for value in every if (reach := range_of_bytes(value)) is not None}
+    histograms = {value: Histogram() for value in every if value not in exact}
+    sums = {value: ChannelSum(axis, int(value.shape[axis])) for value, axis in channels.items()}
+    calibration = Calibration(exact, histograms, sums, [])
+    watched = [*histograms, *(value for value in sums if value not in histograms)]
     probe = graph.clone()
-    copies = _matching(graph, probe)
-    probe.outputs += [(f"observed.{i}", copies[value]) for i, value in enumerate(open_values)]
+    copies = matching(graph, probe)
+    probe.outputs += [(f"observed.{i}", copies[value]) for i, value in enumerate(watched)]
     model = load(Program({"forward": probe}))
     done = 0
     for where, inputs in batches(data, model.inputs):
@@ -42,15 +74,19 @@ def observe(
             results = model.run(inputs)
         except RushlightError as error:
             raise QuantizationError(f"calibration, {where}: {error}") from None
-        for i, value in enumerate(open_values):
+        for i, value in enumerate(watched):
             array = results[f"observed.{i}"]
             if not np.isfinite(array).all():
                 raise QuantizationError(f"calibration, {where}: value '{value.name}' is not finite")
-            observers[value].see(array)
+            for observer in (histograms.get(value), sums.get(value)):
+                if observer is not None:
+                    observer.see(array)
+        if done < KEPT:
+            calibration.runs.append(Run(inputs, {name: results[name] for name, _ in graph.outputs}))
         done += len(next(iter(inputs.values()))) if inputs else 1
         if progress:
             progress(done)
-    return known | {value: observer.range() for value, observer in observers.items()}
+    return calibration
 
 
 def range_of_bytes(value: Value) -> tuple[float, float] | None:
@@ -68,9 +104,26 @@ def range_of_bytes(value: Value) -> tuple[float, float] | None:
     return (float(column.min()), float(column.max())) if np.isfinite(column).all() else None
 
 
-def _matching(graph: Graph, clone: Graph) -> dict[Value, Value]:
+def matching(graph: Graph, clone: Graph) -> dict[Value, Value]:
     """Values of `graph` and their copies."""
     pairs = dict(zip(graph.inputs, clone.inputs, strict=True))
     for old, new in zip(graph.nodes, clone.nodes, strict=True):
         pairs.update(zip(old.outputs, new.outputs, strict=True))
     return pairs
+
+
+def sqnr(graph: Graph, runs: Iterable[Run]) -> float | None:
+    """The worst ratio, in dB, of a float output's power to that of its difference from `runs`; None without any."""
+    model = load(Program({"forward": graph}))
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    for run in runs:
+        results = model.run(run.inputs)
+        for name, expected in run.outputs.items():
+            if expected.dtype.kind == "f":
+                exact = expected.astype(np.float64)
+                signal[name] = signal.get(name, 0.0) + float((exact**2).sum())
+                noise[name] = noise.get(name, 0.0) + float(((exact - results[name]) ** 2).sum())
+    tiny = np.finfo(np.float64).tiny
+    ratios = [10 * np.log10(max(signal[name], tiny) / max(noise[name], tiny)) for name in signal]
+    return float(min(ratios)) if ratios else None

@@ -54,6 +54,14 @@ def place_quantization(graph: Graph) -> Placement:
     return Placement([node for node in graph.nodes if _is_matrix(node)], _share(wanted, integer), integer)
 
 
+def sources(group: Iterable[Value]) -> list[Value]:
+    """Those of a group that hold elements which no other member holds."""
+    members = set(group)
+    return [
+        v for v in group if v.producer is None or not _keeps_range(v.producer) or not members >= {*_reads(v.producer)}
+    ]
+
+
 def _is_matrix(node: Node) -> bool:
     if node.op.name not in MATRIX or node.output.dtype != np.float32:
         return False

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from rushlight.quant import quantize
 from rushlight.quant.insert import quantize_weight, uint8_for
-from rushlight.quant.observers import MinMax, Percentile
+from rushlight.quant.observers import MARGIN, METHODS, Histogram
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.model import load
@@ -203,25 +203,86 @@ def test_weights_are_within_half_a_step(weight: Any) -> None:
     assert q.min() >= -127
 
 
+def seen(*arrays: Any) -> Histogram:
+    histogram = Histogram()
+    for array in arrays:
+        histogram.see(array)
+    return histogram
+
+
 def test_percentile_leaves_out_outliers_in_constant_memory() -> None:
-    observer, minmax = Percentile(99.9), MinMax()
-    for _ in range(50):
-        batch = RNG.standard_normal(10_000).astype(np.float32)
-        batch[0] *= 1000
-        observer.see(batch)
-        minmax.see(batch)
-    low, high = observer.range()
+    batches = RNG.standard_normal((50, 10_000)).astype(np.float32)
+    batches[:, 0] *= 1000
+    histogram = seen(*batches)
+    low, high = histogram.percentile(99.9)
     assert 2.5 < high < 4.5
     assert -4.5 < low < -2.5
-    assert minmax.range()[1] > 100
+    assert histogram.extremes() == (batches.min(), batches.max())
 
 
-def test_observers_that_saw_nothing_or_zeros() -> None:
-    for observer in (MinMax(), Percentile()):
-        observer.see(np.empty((0, 3), np.float32))
-        assert observer.range() == (0, 0)
-        observer.see(np.zeros(5, np.float32))
-        assert observer.range() == (0, 0)
+def mean_square_error(x: Any, low: float, high: float) -> float:
+    how = uint8_for(low, high)
+    q = np.clip(np.rint(x / how.scale) + how.zero_point, 0, 255)
+    return float((((q - how.zero_point) * how.scale - x) ** 2).mean())
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda n: RNG.standard_normal(n),
+        lambda n: np.maximum(RNG.standard_normal(n), 0),
+        lambda n: RNG.standard_t(3, n) * 1e-3,
+        lambda n: RNG.uniform(-7, -1, n) * 1e15,
+    ],
+    ids=["normal", "relu", "outliers", "uniform"],
+)
+def test_no_range_has_less_noise(draw: Any) -> None:
+    x = draw(100_000).astype(np.float32)
+    low, high = seen(x).least_noise()
+    assert min(x.min(), 0) <= low <= 0 <= high <= max(x.max(), 0)
+    best = min(
+        mean_square_error(x, min(x.min(), 0) * a, max(x.max(), 0) * b)
+        for a in np.linspace(0.2, 1, 17)
+        for b in np.linspace(0.2, 1, 17)
+    )
+    assert mean_square_error(x, low, high) < best * 1.03
+
+
+def test_ranges_do_not_depend_on_how_the_data_is_cut() -> None:
+    x = (RNG.standard_normal(5000) ** 3).astype(np.float32)
+    x[::7] = 0
+    whole, parts = seen(x), seen(x[:10], x[10:11], x[11:11], x[11:])
+    for method in METHODS.values():
+        assert method(whole) == method(parts)
+
+
+def test_histograms_that_saw_nothing_or_extremes() -> None:
+    for method in METHODS.values():
+        assert method(seen()) == method(seen(np.empty((0, 3), np.float32))) == (0, 0)
+        assert method(seen(np.zeros(5, np.float32))) == (0, 0)
+        low, high = method(seen(np.array([-3.4e38, 0.0, 3.4e38], np.float32)))
+        assert -3.5e38 < low < 0 < high < 3.5e38
+        low, high = method(seen(np.array([1e-42], np.float32)))
+        assert 0 <= low <= high <= np.float32(1e-42)
+
+
+def test_values_are_cut_off_where_that_comes_closer_to_the_float_model() -> None:
+    """An outlier that the result is made of must be covered, one that a relu takes out need not."""
+    x = RNG.uniform(0, 1, (65536, 4)).astype(np.float32)
+    x[3, 2] = -2
+    chosen = {}
+    for sign in (1, -1):
+        b = GraphBuilder()
+        b.output("y", b.relu(b.linear(b.input("x", np.float32, ("N", 4)), sign * np.eye(4, dtype=np.float32))))
+        program = b.build()
+        recipes = {
+            observer: quantize(program, [x], observer=observer).provenance["quantization"]
+            for observer in ("auto", "mse", "minmax")
+        }
+        gain = recipes["mse"]["sqnr_db"] - recipes["minmax"]["sqnr_db"]
+        chosen[sign] = recipes["auto"]["observer"]
+        assert chosen[sign] == ("mse" if gain > MARGIN else "minmax")
+    assert chosen == {1: "mse", -1: "minmax"}
 
 
 def test_sums_that_int32_cannot_hold_stay_float() -> None:

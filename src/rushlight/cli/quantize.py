@@ -10,8 +10,7 @@ from pathlib import Path
 
 from rushlight.cli.progress import counter
 from rushlight.quant import quantize
-from rushlight.quant.observers import OBSERVERS
-from rushlight.quant.quantize import SCHEMES
+from rushlight.quant.quantize import OBSERVERS, SCHEMES
 from rushlight.runtime.errors import QuantizationError, describe
 from rushlight.runtime.files import check_writable
 from rushlight.runtime.format import read_program
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.rush")
     parser.add_argument("--scheme", choices=SCHEMES, default=SCHEMES[0], help="what to quantize, and how")
-    parser.add_argument("--observer", choices=sorted(OBSERVERS), default="minmax", help="how ranges are found")
+    parser.add_argument("--observer", choices=OBSERVERS, default="auto", help="how ranges are found")
     parser.add_argument("--eval", metavar="MODULE:FUNCTION", help="scores a model, higher is better")
     parser.add_argument("--max-drop", type=float, metavar="DROP", help="refuse a program that scores lower by more")
     parser.add_argument("--report", type=Path, metavar="FILE", help="what was done, as .html or .json")
@@ -57,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     quantized.save(args.output)
     recipe = quantized.provenance["quantization"]
     print(f"{args.output}: {len(recipe['layers'])} layers are int8, {args.output.stat().st_size:,} bytes")
+    if recipe["sqnr_db"] is not None:
+        print(f"closeness   {recipe['sqnr_db']:.1f} dB of signal to noise on the data, ranges by {recipe['observer']}")
     if "score" in recipe:
         print(f"score       float {recipe['score']['float']:.6g}, int8 {recipe['score']['int8']:.6g}")
     return 0
