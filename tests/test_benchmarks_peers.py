@@ -225,15 +225,19 @@ def test_instruction_sets_are_hidden_or_refused(tmp_path: Path) -> None:
     except isa.IsaError as error:
         pytest.skip(f"not on this machine: {error}")
     code = """if True:
-        import threading, benchmarks.peers.isa as isa
+        import faulthandler, threading, benchmarks.peers.isa as isa
+        faulthandler.enable()
         thread = threading.Thread(target=lambda: print(*isa.visible_features()))
         thread.start(); thread.join()"""
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **hidden}, capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.split() == list(isa.WITHIN_AVX2)
-    crash = subprocess.run([sys.executable, "-c", "import ctypes; ctypes.string_at(0)"], env={**os.environ, **hidden})
-    assert crash.returncode == -11
+    for options in ([], ["-X", "faulthandler"]):
+        crash = [sys.executable, *options, "-c", "import ctypes; ctypes.string_at(0)"]
+        ended = subprocess.run(crash, env={**os.environ, **hidden}, capture_output=True, text=True, check=False)
+        assert ended.returncode == -signal.SIGSEGV
+        assert ("Fatal Python error" in ended.stderr) == bool(options)
 
 
 def test_a_machine_that_cannot_hide_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
