@@ -20,12 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 import rushlight as rl
 from rushlight.cli.arrays import random_inputs
 from rushlight.cli.table import format_table
 from rushlight.runtime.cpu.backend import best_isa
 from rushlight.runtime.model import load
 from rushlight.runtime.packing import pack
+
+LARGEST = 12
+"""Of the sizes in --runs."""
 
 LOADS = 5
 """Fresh processes whose load time is measured; the table shows the fastest and the slowest."""
@@ -66,21 +71,18 @@ def child(path: Path, runs: int) -> None:
 
 
 def growth(model: rl.Model, runs: int) -> list[int]:
-    """Resident memory (KiB) after a tenth of the runs, after half of them, and at the end, when sizes change with
-    every run."""
+    """Resident memory (KiB) after a tenth of the runs, after half of them, and at the end. Sizes of all symbolic
+    dimensions change with every run; two of them have more combinations than a method keeps plans for."""
     graph = model.program.graph
-    sizes = [
-        {
-            name: min(limits.high or turn + 1, max(limits.low, 1 + (7 * turn + index * turn * turn) % 5))
-            for index, (name, limits) in enumerate(graph.symbols.items())
-        }
-        for turn in range(25)
-    ]
-    feeds = [random_inputs(graph, choice) for choice in sizes]
+    rng = np.random.default_rng(0)
     marks = []
-    for run in range(runs):
-        model.run(feeds[run % len(feeds)])
-        if run + 1 in (runs // 10, runs // 2, runs):
+    for run in range(1, runs + 1):
+        sizes = {
+            name: int(np.clip(rng.integers(1, LARGEST, endpoint=True), limits.low, limits.high))
+            for name, limits in graph.symbols.items()
+        }
+        model.run(random_inputs(graph, sizes))
+        if run in (runs // 10, runs // 2, runs):
             marks.append(status_kilobytes("VmRSS"))
     return marks
 
