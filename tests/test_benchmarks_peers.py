@@ -42,7 +42,7 @@ def outcome(*rounds: list[float], **fields: object) -> Outcome:
 
 
 def row(setting: Setting, **engines: Outcome) -> Row:
-    return Row(setting, "2026-01-02", {name.replace("_", "."): each for name, each in engines.items()})
+    return Row(setting, "2026-01-02", "the command", {name.replace("_", "."): each for name, each in engines.items()})
 
 
 FP32 = Setting("lstm", "fp32", 1, 1, "")
@@ -113,7 +113,7 @@ def test_conclusions_name_means_and_shortcomings(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_failures_and_leaves_out_who_has_nothing_to_run(tmp_path: Path) -> None:
-    page = report.full(results(tmp_path / "r.json"), "the command")
+    page = report.full(results(tmp_path / "r.json"))
     assert "`the command`, 2026-01-02." in page
     assert "| resnet50 | 1 | 1 | 8 (8) | 4 (4) | failed | 0.50 [0.50, 0.50] |" in page
     assert "| resnet50 | 1 | 1 | 20.0 dB, 30 MB, 0.50 + 0.25 s | 21.5 dB, 10 MB, 0.50 + 0.25 s | failed |" in page
@@ -125,7 +125,7 @@ def test_results_come_back_and_tell_what_is_missing(tmp_path: Path) -> None:
     first = results(path)
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     again = Results.open(path, MACHINE)
-    assert report.full(again, "c") == report.full(first, "c")
+    assert report.full(again) == report.full(first)
     known = {"rushlight": "1.0", "onnxruntime": "1.0"}
     assert not again.lacks(FP32, known)
     assert again.lacks(FP32, known | {"rushlight": "1.1"})
@@ -168,13 +168,13 @@ def test_results_are_written_into_a_repository(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"before\n{readme.BEGIN}\n{readme.END}\nafter\n")
     made = results(tmp_path / "r.json")
     made.put(row(FP32._replace(isa="avx2"), rushlight=outcome([1.0]), onnxruntime=outcome([1.5], instructions="some")))
-    written = readme.write(made, tmp_path, "the command")
+    written = readme.write(made, tmp_path)
     assert {path.name for path in written} == {"README.md", "peers.md", "peers.svg", "peers-avx2.svg"}
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "| lstm | 4.00 |" in text
-    assert "--isa avx2`" in text
+    assert "All engines held to AVX2:" in text
     assert "- onnxruntime: some; CPUID: " in (tmp_path / "docs" / "peers.md").read_text()
     assert all(path.read_text().startswith("<?xml") for path in written if path.suffix == ".svg")
 

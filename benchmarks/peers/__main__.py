@@ -23,6 +23,7 @@ from benchmarks.peers.results import Results, ResultsError, Row, Setting
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "python -m benchmarks.peers"
+ROUNDS, BLOCK = 6, 0.4
 PRECISIONS = ("fp32", "int8")
 
 
@@ -33,8 +34,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--precisions", type=_names, default=list(PRECISIONS), help="of fp32,int8")
     parser.add_argument("--threads", type=_counts, default=[1, 2])
     parser.add_argument("--batch", type=_counts, default=[1, 8])
-    parser.add_argument("--rounds", type=int, default=6, help="turns of every engine")
-    parser.add_argument("--block", type=float, default=0.4, help="seconds a turn")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of every engine")
+    parser.add_argument("--block", type=float, default=BLOCK, help="seconds a turn")
     parser.add_argument(
         "--limit", type=float, default=600, help="seconds for loading and a first run, which may compile"
     )
@@ -83,6 +84,17 @@ def write_models(names: Sequence[str] | None, folder: Path) -> list[Path]:
     return paths
 
 
+def command_text(options: argparse.Namespace) -> str:
+    """The command with the options that how rows are measured depends on, where they are not the defaults."""
+    words = [COMMAND]
+    if options.engines != list(ENGINES):
+        words.append(f"--engines {','.join(options.engines)}")
+    words += [f"--rounds {options.rounds}"] * (options.rounds != ROUNDS)
+    words += [f"--block {options.block:g}"] * (options.block != BLOCK)
+    words += [f"--isa {options.isa}"] * bool(options.isa)
+    return " ".join(words)
+
+
 def prepare_all(plan: Plan, subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         for engine in plan.engines:
@@ -104,7 +116,7 @@ def run(options: argparse.Namespace) -> None:
         for precision in options.precisions
     ]
     timing = options.rounds, options.block, options.limit
-    plan = Plan(options.engines, *timing, options.folder, hidden, options.isa)
+    plan = Plan(options.engines, *timing, options.folder, hidden, options.isa, command_text(options))
     if options.prepare:
         prepare_all(plan, subjects)
         return
@@ -147,7 +159,7 @@ def finish(results: Results, options: argparse.Namespace) -> None:
     if isa:
         print("\n".join(instruction_lines(results, isa)))
     page = options.results.with_suffix(".md")
-    page.write_text(full(results, COMMAND), "utf-8")
+    page.write_text(full(results), "utf-8")
     picture = options.results.with_suffix(f".{isa}.svg" if isa else ".svg")
     plot(results, picture, isa)
     print(f"\n{page}, {picture}, {options.results}")
@@ -159,7 +171,7 @@ def main() -> None:
         if options.report:
             finish(Results.read(options.results), options)
         elif options.readme:
-            print(*readme.write(Results.read(options.results), ROOT, COMMAND), sep="\n")
+            print(*readme.write(Results.read(options.results), ROOT), sep="\n")
         else:
             run(options)
     except (ResultsError, IsaError, EngineError) as error:

@@ -26,7 +26,7 @@ PREPARE_LIMIT = 3600.0
 @dataclass(frozen=True)
 class Plan:
     """How to measure: engines, rounds, seconds a block, seconds that a first run may take (it may compile), the folder
-    for all that is kept, and variables that hide instruction sets."""
+    for all that is kept, variables that hide instruction sets, and the command that asks for all this."""
 
     engines: Sequence[str]
     rounds: int
@@ -35,6 +35,7 @@ class Plan:
     folder: Path
     hidden: Mapping[str, str] = field(default_factory=dict)
     isa: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def measure(plan: Plan, subject: Subject, threads: int, batches: Sequence[int]) 
             every = {name: Outcome(**asdict(outcome)) for name, outcome in outcomes.items()}
             _measure_batch(plan, subject, batch, processes, every)
             setting = Setting(subject.name, subject.precision, threads, batch, plan.isa)
-            yield Row(setting, datetime.now(timezone.utc).strftime("%Y-%m-%d"), every)
+            yield Row(setting, datetime.now(timezone.utc).strftime("%Y-%m-%d"), plan.command, every)
             for name in [name for name, process in processes.items() if not process.is_alive]:
                 outcomes[name].error = every[name].error
                 del processes[name]

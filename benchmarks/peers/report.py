@@ -15,7 +15,7 @@ MAX_SQNR_LOSS = 1.0
 """dB below the better peer's int8 answers."""
 
 INTRODUCTION = """\
-Measured with `{command}`, {date}. The engines run in processes of their own and take turns, block by block; the others
+Measured with {command}, {date}. The engines run in processes of their own and take turns, block by block; the others
 are stopped meanwhile. A ratio is the best peer's median over Rushlight's, above 1 where Rushlight is faster, with the
 least and the largest of the rounds in brackets. Int8 models come from the same float32 file, each by the engine's own
 tool, calibrated on the same samples. PyTorch runs the module that the file was made from."""
@@ -112,12 +112,12 @@ def setting_text(setting: Setting) -> str:
     return f"{model} {precision}{f' {isa}' if isa else ''}, {threads} thread{'s' * (threads > 1)}, batch {batch}"
 
 
-def full(results: Results, command: str) -> str:
+def full(results: Results) -> str:
     """The whole page: machine, engines, and every figure."""
     rows = list(results.rows.values())
     parts = [
         "# Beside other engines",
-        INTRODUCTION.format(command=command, date=date_range(rows)),
+        introduction(rows),
         "\n".join(f"- {line}" for line in [*sentences(results.machine), *versions(rows)]),
     ]
     for isa in dict.fromkeys(row.setting.isa for row in rows):
@@ -186,6 +186,12 @@ def versions(rows: Iterable[Row]) -> list[str]:
     """One line with all engines; more than one version of one where rows come from several runs."""
     found = sorted({outcome.version for row in rows for outcome in row.engines.values()})
     return [f"Engines: {'; '.join(found)}"]
+
+
+def introduction(rows: Sequence[Row]) -> str:
+    """How the rows came about: commands, dates, what the figures mean."""
+    commands = " and ".join(f"`{command}`" for command in dict.fromkeys(row.command for row in rows))
+    return INTRODUCTION.format(command=commands, date=date_range(rows))
 
 
 def date_range(rows: Iterable[Row]) -> str:

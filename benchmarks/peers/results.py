@@ -70,10 +70,11 @@ class Outcome:
 
 @dataclass
 class Row:
-    """One setting, measured in one run of all engines."""
+    """One setting, measured in one run of all engines by `command`."""
 
     setting: Setting
     date: str
+    command: str
     engines: dict[str, Outcome]
 
     @property
@@ -120,8 +121,11 @@ def _fields(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _outcome(fields: Mapping[str, Any]) -> Outcome:
-    return Outcome(**{key: math.nan if value is None else value for key, value in fields.items()})
+def _outcomes(engines: Mapping[str, Mapping[str, Any]]) -> dict[str, Outcome]:
+    return {
+        name: Outcome(**{key: math.nan if value is None else value for key, value in fields.items()})
+        for name, fields in engines.items()
+    }
 
 
 class ResultsError(Exception):
@@ -142,7 +146,7 @@ class Results:
         try:
             content = json.loads(path.read_text("utf-8"))
             rows = [
-                Row(Setting(**row["setting"]), row["date"], {k: _outcome(v) for k, v in row["engines"].items()})
+                Row(Setting(**row["setting"]), row["date"], row["command"], _outcomes(row["engines"]))
                 for row in content["rows"]
             ]
             return cls(path, content["machine"], rows)
@@ -168,6 +172,7 @@ class Results:
             {
                 "setting": each.setting._asdict(),
                 "date": each.date,
+                "command": each.command,
                 "engines": {name: _fields(outcome) for name, outcome in each.engines.items()},
             }
             for each in self.rows.values()
