@@ -69,7 +69,9 @@ def run_kernel(symbol: str, params: bytes, operands: list[Any], threads: int = 1
 
 def packed_bytes(symbol: str, params: bytes) -> int: ...
 def packing_layout() -> str:
-    """Names what packs weights: the hash of the kernels and lowering rules that this module was built from."""
+    """
+    Names what packs weights: the hash of the kernels and lowering rules that this module was built from.
+    """
 
 def pack(symbol: str, params: bytes, src: object) -> object:
     """
