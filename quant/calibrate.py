@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ from rushlight.runtime.ops import Array
 from rushlight.runtime.passes.lookup import answers, is_pointwise
 from rushlight.runtime.program import Program
 
-from .data import CalibrationData, batches
-from .observers import METHODS, ChannelSum, Histogram
+from .data import CalibrationData, Progress, batches
+from .observers import METHODS, Channels, Histogram
 
 KEPT = 16
 """Samples that are kept to measure the quantized model on; a run that begins before the last of them is kept whole."""
@@ -35,12 +35,31 @@ class Calibration:
 
     exact: dict[Value, tuple[float, float]]
     histograms: dict[Value, Histogram]
-    sums: dict[Value, ChannelSum]
+    channels: dict[Value, Channels]
     runs: list[Run]
+
+    def knows(self, value: Value) -> bool:
+        """Whether the range of `value` was observed."""
+        return value in self.exact or value in self.histograms
+
+    def moved(self, copies: Mapping[Value, Value]) -> Calibration:
+        """The same of a graph's copy, given the copies of its values."""
+        return Calibration(
+            {copies[value]: reach for value, reach in self.exact.items()},
+            {copies[value]: histogram for value, histogram in self.histograms.items()},
+            {copies[value]: channels for value, channels in self.channels.items()},
+            self.runs,
+        )
+
+    def joined(self, other: Calibration) -> Calibration:
+        """This and what was observed of other values of the same graph."""
+        return Calibration(
+            self.exact | other.exact, self.histograms | other.histograms, self.channels | other.channels, self.runs
+        )
 
     def means(self) -> dict[Value, Array]:
         """Of every channel of the values watched for them."""
-        return {value: total.mean() for value, total in self.sums.items()}
+        return {value: total.mean() for value, total in self.channels.items()}
 
     def range(self, value: Value, method: str) -> tuple[float, float]:
         """The range to quantize an observed value in, by one of `METHODS`."""
@@ -52,7 +71,7 @@ def observe(
     values: Iterable[Value],
     channels: Mapping[Value, int],
     data: CalibrationData,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Runs `graph` on `data`, watching the range of `values` and the mean of others along the axis of their channels.
 
@@ -61,7 +80,7 @@ def observe(
     every = list(values)
     exact = {value: reach for value in every if (reach := range_of_bytes(value)) is not None}
     histograms = {value: Histogram() for value in every if value not in exact}
-    sums = {value: ChannelSum(axis, int(value.shape[axis])) for value, axis in channels.items()}
+    sums = {value: Channels(axis, int(value.shape[axis])) for value, axis in channels.items()}
     calibration = Calibration(exact, histograms, sums, [])
     watched = [*histograms, *(value for value in sums if value not in histograms)]
     probe = graph.clone()

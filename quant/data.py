@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,9 @@ from rushlight.runtime.npz import read_arrays
 from rushlight.runtime.ops import Array
 
 CalibrationData: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Iterable[Any]"
+
+Progress: TypeAlias = Callable[[int], None]
+"""Is told how many samples are done."""
 
 CHUNK = 8
 """Samples a run where the batch is dynamic: enough to be fast, few enough for observed values to fit in memory."""

@@ -87,23 +87,29 @@ class Histogram:
         return float(lows[::-1][i, 0]), float(highs[:, ::-1][0, j])
 
 
-class ChannelSum:
-    """Sums of the values of every channel."""
+class Channels:
+    """Mean and largest magnitude of the values of every channel."""
 
     def __init__(self, axis: int, channels: int) -> None:
         self._axis = axis
         self._total = np.zeros(channels)
+        self._peak = np.zeros(channels)
         self._count = 0
 
     def see(self, array: Array) -> None:
         """Takes a finite array, of the same rank and channels every time, into account."""
         others = tuple(axis for axis in range(array.ndim) if axis != self._axis)
         self._total += array.sum(others, dtype=np.float64)
+        self._peak = np.maximum(self._peak, np.abs(array).max(others, initial=0.0))
         self._count += array.size // max(len(self._total), 1)
 
     def mean(self) -> Array:
         """float64 [channels]; zeros if nothing was seen."""
         return self._total / max(self._count, 1)
+
+    def peak(self) -> Array:
+        """float64 [channels]; zeros if nothing was seen."""
+        return self._peak
 
 
 METHODS: Mapping[str, Callable[[Histogram], tuple[float, float]]] = {
@@ -114,7 +120,4 @@ METHODS: Mapping[str, Callable[[Histogram], tuple[float, float]]] = {
 """Ways to choose a range."""
 
 AUTO = ("minmax", "mse")
-"""Those that "auto" chooses from: the later one where it comes closer to the float model by more than `MARGIN`."""
-
-MARGIN = 0.3
-"""What must be gained, in dB, before values that calibration saw are cut off."""
+"""Those that "auto" chooses from; the first one cuts nothing off that calibration saw."""

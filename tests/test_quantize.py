@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from rushlight.quant import quantize
 from rushlight.quant.insert import quantize_weight, uint8_for
-from rushlight.quant.observers import MARGIN, METHODS, Histogram
+from rushlight.quant.observers import METHODS, Histogram
+from rushlight.quant.trial import MARGIN
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.model import load

@@ -8,7 +8,7 @@ import pytest
 from rushlight.quant import quantize
 from rushlight.quant.correction import correct_biases, input_axes
 from rushlight.quant.insert import quantize_weight
-from rushlight.quant.observers import ChannelSum
+from rushlight.quant.observers import Channels
 from rushlight.runtime.ir import Graph, GraphBuilder, Node
 from rushlight.runtime.model import load
 
@@ -41,7 +41,7 @@ def test_mean_results_are_those_of_the_float_layer(
     x = np.broadcast_to(values, shape).astype(np.float32)
     graph, node = layer(shape, w, bias, op, **attrs)
     assert input_axes([node]) == {graph.inputs[0]: axis}
-    total = ChannelSum(axis, shape[axis])
+    total = Channels(axis, shape[axis])
     total.see(x[:4])
     total.see(x[4:])
     expected = node.op.run_reference([x, w, bias], node.attrs)[0]

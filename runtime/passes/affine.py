@@ -52,6 +52,28 @@ def lower_affine(start: Node, quantize: Node, reader: Reader) -> Node | None:
     return make_node("qaffine", inputs, {"axis": axis + start.output.type.rank}, start.name)
 
 
+def scaled_quantize(quantize: Node, reader: Reader) -> Node | None:
+    """Positive factors along one axis of a float value that is quantized: they become part of its step sizes."""
+    value = quantize.inputs[0]
+    node = value.producer if value is not None else None
+    if node is None or node.op.name != "mul" or not reader.is_private(value) or not is_affine(node):
+        return None
+    axis, numbers = _axis(node), _numbers(node)
+    if axis is None or not np.all(numbers > 0):
+        return None
+    scale, zero_point = parameters(quantize)
+    steps = (scale / numbers).astype(np.float32)
+    if not np.all((steps >= np.finfo(np.float32).tiny) & (steps < np.inf)):
+        return None
+    inputs = [
+        node.inputs[0],
+        constant(steps, "scale"),
+        constant(np.full(len(steps), zero_point, np.uint8), "zero_point"),
+    ]
+    attrs = {"dtype": "uint8", "axis": axis + node.output.type.rank}
+    return make_node("quantize", inputs, attrs, quantize.name)
+
+
 def _axis(node: Node) -> int | None:
     """The axis, counted from the end, along which the constant varies."""
     shape = _constant(node).shape

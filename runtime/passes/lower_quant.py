@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..ir import Graph, Node, Value, constant, make_node
 from ..ops import get
-from .affine import lower_affine
+from .affine import lower_affine, scaled_quantize
 from .lookup import lookup_table
 from .quantized import Quantized, Reader, clamp_range, is_activation, is_clamp, is_move, is_same, parameters, weight
 
@@ -60,6 +60,8 @@ class _Lower:
                         new = lookup_table(node, self.reader) or self.requantize_move(start, node)
                 else:
                     new = lookup_table(node, self.reader)
+                if new is None:
+                    new = scaled_quantize(node, self.reader)
             elif node.op.name in ("conv2d", "linear"):
                 new = self.float_output(node)
             if new is None:
