@@ -10,16 +10,14 @@ from ..types import DimLike
 TILES = (4, 2)
 """Results in a row of a tile; a tile of 4 takes 36 products for 16 results, one of 2 takes 16 for 4."""
 
-_TRANSFORM = 11
+_TRANSFORM = 8
 """What a channel or column of one point of a tile costs in the transforms, in multiply-adds."""
 
-_CACHED_WEIGHTS = 1 << 18
-"""Weights that stay in a core's second-level cache beside the block."""
+_FETCH = 9
+"""What it costs to fetch a weight from beyond the second-level cache, in multiply-adds: the layers of a model share
+that cache, so none finds its weights there."""
 
-_NEAR, _FAR = 1, 6
-"""What it costs to bring a weight to the products, in multiply-adds: from that cache, or from beyond."""
-
-_GAIN = 1.25
+_GAIN = 1.1
 """How much cheaper it must be: the transformed weights take 4 times (a tile of 2: 1.8 times) the memory."""
 
 _UNKNOWN = 64
@@ -44,7 +42,6 @@ def choose_tile(attrs: Mapping[str, Any], filters: tuple[int, ...], height: DimL
     return best
 
 
-def _cost(tiles: int, points: int, c: int, n: int, transform: int) -> float:
+def _cost(tiles: int, points: int, c: int, n: int, transform: int) -> int:
     """Multiply-adds of one image, or what takes as long."""
-    near = points * c * n <= _CACHED_WEIGHTS
-    return tiles * points * (c * n + transform * (c + n)) + points * c * n * (_NEAR if near else _FAR)
+    return tiles * points * (c * n + transform * (c + n)) + _FETCH * points * c * n

@@ -12,6 +12,19 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
+// The lowest tile that covers `m` rows, or the highest there is.
+const GemmVariant& lowest_variant(const GemmVariant (&variants)[GemmKernel::kVariants], int64_t m) {
+  int i = 0;
+  while (variants[i].mr < m && i + 1 < GemmKernel::kVariants && variants[i + 1].run) ++i;
+  return variants[i];
+}
+
+int highest_variant(const GemmVariant (&variants)[GemmKernel::kVariants]) {
+  int mr = 0;
+  for (const GemmVariant& variant : variants) mr = variant.run ? variant.mr : mr;
+  return mr;
+}
+
 const float* offset_or_null(const void* base, int64_t elements) {
   return base ? static_cast<const float*>(base) + elements : nullptr;
 }
@@ -142,18 +155,6 @@ class GemmRun {
 };
 
 }  // namespace
-
-const GemmVariant& lowest_variant(const GemmVariant (&variants)[GemmKernel::kVariants], int64_t m) {
-  int i = 0;
-  while (variants[i].mr < m && i + 1 < GemmKernel::kVariants && variants[i + 1].run) ++i;
-  return variants[i];
-}
-
-int highest_variant(const GemmVariant (&variants)[GemmKernel::kVariants]) {
-  int mr = 0;
-  for (const GemmVariant& variant : variants) mr = variant.run ? variant.mr : mr;
-  return mr;
-}
 
 void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end) {
   GemmRun run(kernel, call);

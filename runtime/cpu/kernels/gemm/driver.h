@@ -35,7 +35,6 @@ struct GemmTile {
 };
 
 using GemmTileFn = void (*)(const GemmTile& tile);
-using GemmActivateFn = void (*)(Activation kind, float alpha, float beta, float* x, int64_t n);
 
 struct GemmVariant {
   int mr;
@@ -44,17 +43,12 @@ struct GemmVariant {
 
 // The tiles of one kernel: for panels of 1 to 4 granules the heights there are, ascending, unused ones {0, null}.
 struct GemmKernel {
-  static constexpr int kVariants = 6, kMostRows = 12;
+  static constexpr int kVariants = 6;
   GemmStep step;
   int granules;
   int src_bytes, dst_bytes;  // of an element
   GemmVariant variant[4][kVariants];
-  GemmActivateFn activate;  // what the tiles activate with, for kernels made of them
 };
-
-// The lowest tile that covers `m` rows, or the highest there is; and the highest one's rows.
-const GemmVariant& lowest_variant(const GemmVariant (&variants)[GemmKernel::kVariants], int64_t m);
-int highest_variant(const GemmVariant (&variants)[GemmKernel::kVariants]);
 
 void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end);
 

@@ -32,8 +32,7 @@ constexpr GemmKernel wide_kernel(GemmStep step) {
            {variant<Tile, 1, 2>, variant<Tile, 2, 2>, variant<Tile, 4, 2>, variant<Tile, 8, 2>, variant<Tile, 12, 2>},
            {variant<Tile, 1, 3>, variant<Tile, 2, 3>, variant<Tile, 4, 3>, variant<Tile, 6, 3>, variant<Tile, 8, 3>},
            {variant<Tile, 1, 4>, variant<Tile, 2, 4>, variant<Tile, 3, 4>, variant<Tile, 4, 4>, variant<Tile, 5, 4>,
-            variant<Tile, 6, 4>}},
-          activate};
+            variant<Tile, 6, 4>}}};
 }
 
 // Panels of one granule.
@@ -43,14 +42,13 @@ constexpr GemmKernel narrow_kernel(GemmStep step) {
           1,
           step == GemmStep::f32 ? 4 : 1,
           sizeof(Dst),
-          {{variant<Tile, 1, 1>, variant<Tile, 2, 1>, variant<Tile, 4, 1>, variant<Tile, 6, 1>}},
-          activate};
+          {{variant<Tile, 1, 1>, variant<Tile, 2, 1>, variant<Tile, 4, 1>, variant<Tile, 6, 1>}}};
 }
 
 // For correctness, not for speed: one height.
 template <class Tile, class Dst>
 constexpr GemmKernel generic_kernel(GemmStep step) {
-  return {step, 1, step == GemmStep::f32 ? 4 : 1, sizeof(Dst), {{variant<Tile, 2, 1>}}, activate};
+  return {step, 1, step == GemmStep::f32 ? 4 : 1, sizeof(Dst), {{variant<Tile, 2, 1>}}};
 }
 
 }  // namespace

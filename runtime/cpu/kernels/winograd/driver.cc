@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/gemm/layout.h"
+#include "kernels/winograd/layout.h"
 
 namespace rushlight {
 
@@ -22,18 +22,16 @@ class WinogradRun {
   WinogradRun(const WinogradKernel& kernel, const Call& call)
       : kernel_(kernel),
         p_(*static_cast<const WinogradParams*>(call.params)),
-        format_{kernel.product.step, kernel.product.granules},
-        layout_(format_, p_.n, 1, p_.c),
-        blocks_(winograd_blocks(format_, p_)),
+        panels_(kernel.nr, p_),
+        blocks_(winograd_blocks(kernel.nr, p_)),
         points_(winograd_points(p_)),
         src_(static_cast<const float*>(call.operand[kWinogradSrc])),
-        weight_(static_cast<const std::byte*>(call.operand[kWinogradWeight])),
+        weight_(static_cast<const float*>(call.operand[kWinogradWeight])),
         bias_(static_cast<const float*>(call.operand[kWinogradBias])),
         residual_(static_cast<const float*>(call.operand[kWinogradResidual])),
         dst_(static_cast<float*>(call.operand[kWinogradDst])),
         patches_(reinterpret_cast<float*>(call.scratch)),
         products_(patches_ + points_ * blocks_.patch_point),
-        pointers_(reinterpret_cast<const std::byte**>(products_ + points_ * blocks_.product_point)),
         activation_(Activation(p_.activation)) {
     patch_.row = p_.src_row;
     patch_.pixel = p_.src_pixel;
@@ -46,11 +44,13 @@ class WinogradRun {
     result_.residual_pixel = p_.residual_row;
     result_.lo = activation_ == Activation::clamp ? p_.alpha : activation_ == Activation::relu ? 0.0f : -infinity;
     result_.hi = activation_ == Activation::clamp ? p_.beta : infinity;
-    product_.taps = 1;
-    product_.steps = p_.c;
-    product_.dst_row = blocks_.product_row;
-    product_.lo = -infinity;
-    product_.hi = infinity;
+    product_.patches = patches_;
+    product_.patch_row = blocks_.patch_row;
+    product_.patch_point = blocks_.patch_point;
+    product_.products = products_;
+    product_.product_point = blocks_.product_point;
+    product_.points = points_;
+    product_.channels = p_.c;
   }
 
   void run_task(int64_t task) {
@@ -62,10 +62,12 @@ class WinogradRun {
       for (int64_t tile = begin_; tile < end_; ++tile) transform_patch(tile);
     }
     const int64_t begin = task % blocks_.panel_blocks * blocks_.panel_block;
-    const int64_t end = std::min(begin + blocks_.panel_block, layout_.panels());
+    const int64_t end = std::min(begin + blocks_.panel_block, panels_.count());
     for (int64_t index = begin; index < end; ++index) {
-      const GemmPanel panel = layout_.panel(index);
-      multiply(panel);
+      const WinogradPanel panel = panels_.panel(index);
+      product_.weights = weight_ + panel.weights;
+      product_.tiles = end_ - begin_;
+      kernel_.multiply[panel.granules - 1](product_);
       for (int64_t tile = begin_; tile < end_; ++tile) transform_result(panel, tile);
     }
   }
@@ -83,45 +85,20 @@ class WinogradRun {
     const int64_t y = at.y - p_.ph, x = at.x - p_.pw, side = p_.tile + 2;
     patch_.image = src_ + at.image * p_.src_image;
     patch_.at = y * p_.src_row + x * p_.src_pixel;
-    patch_.y_begin = int(std::clamp<int64_t>(-y, 0, side));
-    patch_.y_end = int(std::clamp<int64_t>(p_.ih - y, 0, side));
-    patch_.x_begin = int(std::clamp<int64_t>(-x, 0, side));
-    patch_.x_end = int(std::clamp<int64_t>(p_.iw - x, 0, side));
+    patch_.y_begin = std::clamp<int64_t>(-y, 0, side);
+    patch_.y_end = std::clamp<int64_t>(p_.ih - y, 0, side);
+    patch_.x_begin = std::clamp<int64_t>(-x, 0, side);
+    patch_.x_end = std::clamp<int64_t>(p_.iw - x, 0, side);
+    patch_.is_whole = y >= 0 && x >= 0 && y + side <= p_.ih && x + side <= p_.iw;
     patch_.dst = patches_ + (tile - begin_) * blocks_.patch_row;
     kernel_.transform_patch[variant_of_size()](patch_);
   }
 
-  // The products of all points of the block's tiles with one panel.
-  void multiply(const GemmPanel& panel) {
-    const GemmVariant(&variants)[GemmKernel::kVariants] = kernel_.product.variant[panel.granules - 1];
-    const int64_t tiles = end_ - begin_, bytes = panel.granules * kGranule * layout_.column_bytes();
-    const std::byte* const last = weight_ + points_ * layout_.bytes() - bytes;
-    product_.columns = panel.granules * kGranule;
-    product_.panel = weight_ + points_ * panel.offset;
-    for (int64_t point = 0; point < points_; ++point, product_.panel += bytes) {
-      const float* const rows = patches_ + point * blocks_.patch_point;
-      float* const dst = products_ + point * blocks_.product_point;
-      for (int64_t i = 0; i < tiles + GemmKernel::kMostRows; ++i) {
-        pointers_[i] = reinterpret_cast<const std::byte*>(rows + std::min(i, tiles - 1) * blocks_.patch_row);
-      }
-      product_.next = product_.panel < last ? product_.panel + bytes : product_.panel;
-      product_.next_step = ceil_div(product_.columns * kStepBytes, ceil_div(tiles, highest_variant(variants)));
-      for (int64_t i = 0; i < tiles; i += product_.m) {
-        const GemmVariant& variant = lowest_variant(variants, tiles - i);
-        product_.m = std::min<int64_t>(variant.mr, tiles - i);
-        product_.rows = pointers_ + i;
-        product_.dst = reinterpret_cast<std::byte*>(dst + i * blocks_.product_row);
-        variant.run(product_);
-        product_.next += product_.next_step * layout_.steps();
-      }
-    }
-  }
-
-  void transform_result(const GemmPanel& panel, int64_t tile) {
+  void transform_result(const WinogradPanel& panel, int64_t tile) {
     const Place at = place(tile);
     const int64_t pixel = (at.image * p_.oh + at.y) * p_.ow + at.x;
-    result_.products = products_ + (tile - begin_) * blocks_.product_row;
-    result_.columns = std::min(panel.granules * kGranule, p_.n - panel.column);
+    result_.products = products_ + (tile - begin_) * panel.granules * kWinogradGranule;
+    result_.columns = std::min(panel.granules * kWinogradGranule, p_.n - panel.column);
     result_.bias = bias_ ? bias_ + panel.column : nullptr;
     result_.residual = residual_ ? residual_ + pixel * p_.residual_row + panel.column : nullptr;
     result_.dst = dst_ + pixel * p_.dst_row + panel.column;
@@ -132,29 +109,27 @@ class WinogradRun {
     for (int y = 0; y < result_.rows; ++y) {
       for (int x = 0; x < result_.cols; ++x) {
         float* const columns = result_.dst + y * result_.dst_row + x * result_.dst_pixel;
-        kernel_.product.activate(activation_, p_.alpha, p_.beta, columns, result_.columns);
+        kernel_.activate(activation_, p_.alpha, p_.beta, columns, result_.columns);
       }
     }
   }
 
   const WinogradKernel& kernel_;
   const WinogradParams& p_;
-  const GemmFormat format_;
-  const GemmLayout layout_;
+  const WinogradPanels panels_;
   const WinogradBlocks blocks_;
   const int64_t points_;
   const float* const src_;
-  const std::byte* const weight_;
+  const float* const weight_;
   const float* const bias_;
   const float* const residual_;
   float* const dst_;
   float* const patches_;
   float* const products_;
-  const std::byte** const pointers_;
   const Activation activation_;
   WinogradPatch patch_{};
   WinogradResult result_{};
-  GemmTile product_{};
+  WinogradProduct product_{};
   int64_t block_ = -1, begin_ = 0, end_ = 0;  // the block whose patches are transformed
 };
 

@@ -1,8 +1,8 @@
-// Cuts a call into blocks of tiles, and hands patches, products and results to the instruction set's kernels.
+// Hands the patches, products and results of a call's tiles to the instruction set's kernels.
 #pragma once
 
-#include "kernels/gemm/driver.h"
 #include "kernels/kernel.h"
+#include "kernels/vec/activation_kind.h"
 #include "kernels/winograd/winograd.h"
 
 namespace rushlight {
@@ -12,10 +12,22 @@ namespace rushlight {
 struct WinogradPatch {
   const float* image;
   int64_t at, row, pixel;
-  int y_begin, y_end, x_begin, x_end;
+  int64_t y_begin, y_end, x_begin, x_end;
+  bool is_whole;  // all of it is inside
   int64_t channels;
   float* dst;  // point p, channel c: dst[p * point + c], channels filled up to whole vectors with zeros
   int64_t point;
+};
+
+// The products of transformed patches with one panel, for all points and some tiles. Up to a tile more is computed: it
+// has to be readable and writable.
+struct WinogradProduct {
+  const float* patches;  // [point][tile][channel], patch_point and patch_row apart
+  int64_t patch_row, patch_point;
+  const float* weights;  // [point][channel][column], dense; what follows is fetched ahead
+  float* products;       // [point][tile][column], product_point and columns apart
+  int64_t product_point;
+  int64_t points, tiles, channels;
 };
 
 // One tile's products, to become results.
@@ -31,28 +43,13 @@ struct WinogradResult {
 };
 
 struct WinogradKernel {
-  GemmKernel product;
+  int64_t nr;
   void (*transform_patch[2])(const WinogradPatch& patch);     // for tiles of 2 and of 4
-  void (*transform_result[2])(const WinogradResult& result);  // likewise
+  void (*multiply[3])(const WinogradProduct& product);        // for panels of 1 to 3 granules, up to one more than nr
+  void (*transform_result[2])(const WinogradResult& result);  // for tiles of 2 and of 4
+  void (*activate)(Activation kind, float alpha, float beta, float* x, int64_t n);
 };
 
 void run_winograd(const WinogradKernel& kernel, const Call& call, int64_t begin, int64_t end);
-
-inline int64_t winograd_points(const WinogradParams& p) { return (p.tile + 2) * (p.tile + 2); }
-
-// How a call is cut into tasks: blocks of panels (fastest), blocks of tiles. And the scratch memory of a task, in
-// floats: transformed patches [point][tile][channel], products of one panel [point][tile][column], then pointers.
-struct WinogradBlocks {
-  int64_t tile_rows, tile_columns, tiles;  // in an image; in all
-  int64_t block, blocks;                   // tiles
-  int64_t panel_block, panel_blocks;
-  int64_t tasks;
-  int64_t patch_row, patch_point;
-  int64_t product_row, product_point;
-  int64_t pointers;
-};
-
-WinogradBlocks winograd_blocks(const GemmFormat& format, const WinogradParams& params);
-size_t winograd_scratch_bytes(const GemmFormat& format, const WinogradParams& params);
 
 }  // namespace rushlight

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/gemm/layout.h"
-#include "kernels/winograd/driver.h"
+#include "kernels/winograd/layout.h"
 
 namespace rushlight {
 
@@ -13,14 +12,14 @@ constexpr int kTaps = 3, kMostSide = 6;
 
 // One weight of each column of a granule.
 struct Weights {
-  double column[kGranule] = {};
+  double column[kWinogradGranule] = {};
 };
 
 // G g: g's polynomial at the points, over the product of the distances from the point to the others.
 void transform(const Weights* g, int64_t stride, int64_t tile, Weights* u, int64_t u_stride) {
   const Weights &g0 = g[0], &g1 = g[stride], &g2 = g[2 * stride];
   constexpr double a = 0.75, b = 1.5, a2 = a * a, b2 = b * b;
-  for (int j = 0; j < kGranule; ++j) {
+  for (int j = 0; j < kWinogradGranule; ++j) {
     const double x0 = g0.column[j], x1 = g1.column[j], x2 = g2.column[j];
     if (tile == 4) {
       const double even_a = (x0 + a2 * x2) / (2 * a2 * (a2 - b2)), odd_a = a * x1 / (2 * a2 * (a2 - b2));
@@ -42,15 +41,15 @@ void transform(const Weights* g, int64_t stride, int64_t tile, Weights* u, int64
 
 }  // namespace
 
-void pack_winograd(const GemmFormat& format, const WinogradParams& p, const float* src, std::byte* dst) {
-  const GemmLayout layout(format, p.n, 1, p.c);
+void pack_winograd(int64_t nr, const WinogradParams& p, const float* src, float* dst) {
+  const WinogradPanels panels(nr, p);
   const int64_t side = p.tile + 2, points = winograd_points(p);
-  for (int64_t index = 0; index < layout.panels(); ++index) {
-    const GemmPanel panel = layout.panel(index);
-    const int64_t width = panel.granules * kGranule;
-    for (int64_t begin = 0; begin < width; begin += kGranule) {
-      const int64_t columns = std::clamp<int64_t>(p.n - panel.column - begin, 0, kGranule);
-      float* const out = reinterpret_cast<float*>(dst + points * panel.offset) + begin;
+  for (int64_t index = 0; index < panels.count(); ++index) {
+    const WinogradPanel panel = panels.panel(index);
+    const int64_t width = panel.granules * kWinogradGranule;
+    for (int64_t begin = 0; begin < width; begin += kWinogradGranule) {
+      const int64_t columns = std::clamp<int64_t>(p.n - panel.column - begin, 0, kWinogradGranule);
+      float* const out = dst + panel.weights + begin;
       for (int64_t c = 0; c < p.c; ++c) {
         Weights g[kTaps * kTaps], half[kMostSide * kTaps], u[kMostSide * kMostSide];
         for (int64_t j = 0; j < columns; ++j) {
@@ -61,7 +60,7 @@ void pack_winograd(const GemmFormat& format, const WinogradParams& p, const floa
         for (int64_t y = 0; y < side; ++y) transform(half + y * kTaps, 1, p.tile, u + y * side, 1);
         for (int64_t point = 0; point < points; ++point) {
           float* const to = out + (point * p.c + c) * width;
-          for (int j = 0; j < kGranule; ++j) to[j] = float(u[point].column[j]);
+          for (int j = 0; j < kWinogradGranule; ++j) to[j] = float(u[point].column[j]);
         }
       }
     }

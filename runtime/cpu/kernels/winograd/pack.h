@@ -1,10 +1,9 @@
 #pragma once
 
-#include "kernels/gemm/driver.h"
 #include "kernels/winograd/winograd.h"
 
 namespace rushlight {
 
-void pack_winograd(const GemmFormat& format, const WinogradParams& params, const float* src, std::byte* dst);
+void pack_winograd(int64_t nr, const WinogradParams& params, const float* src, float* dst);
 
 }  // namespace rushlight

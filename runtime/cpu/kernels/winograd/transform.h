@@ -1,8 +1,8 @@
 // The transforms of patches and of products, for ISA files only.
 #pragma once
 
-#include "kernels/gemm/tables.h"
-#include "kernels/winograd/driver.h"
+#include "kernels/vec/activation.h"
+#include "kernels/winograd/product.h"
 
 namespace rushlight {
 namespace {
@@ -56,7 +56,8 @@ struct Two {
 template <class F, bool Whole>
 RL_INLINE void transform_vector(const WinogradPatch& patch, int64_t c, int lanes) {
   constexpr int kSide = F::kSide;
-  const float* const first = patch.image + c;
+  const float* const first = patch.image + (patch.at + c);
+  const int64_t row = patch.row, pixel = patch.pixel, point = patch.point;
   V half[kSide][kSide];
   RL_UNROLL
   for (int x = 0; x < kSide; ++x) {
@@ -64,7 +65,7 @@ RL_INLINE void transform_vector(const WinogradPatch& patch, int64_t c, int lanes
     RL_UNROLL
     for (int y = 0; y < kSide; ++y) {
       const bool is_inside = Whole || (x >= patch.x_begin && x < patch.x_end && y >= patch.y_begin && y < patch.y_end);
-      d[y] = is_inside ? load_n(first + (patch.at + y * patch.row + x * patch.pixel), lanes) : zero();
+      d[y] = is_inside ? load_n(first + (y * row + x * pixel), lanes) : zero();
     }
     F::patch(d, v);
     RL_UNROLL
@@ -78,7 +79,7 @@ RL_INLINE void transform_vector(const WinogradPatch& patch, int64_t c, int lanes
     RL_UNROLL
     for (int x = 0; x < kSide; ++x) {
       store(dst, v[x]);
-      dst += patch.point;
+      dst += point;
     }
   }
 }
@@ -92,8 +93,7 @@ RL_INLINE void transform_channels(const WinogradPatch& patch) {
 
 template <class F>
 void transform_patch(const WinogradPatch& patch) {
-  const bool is_whole = patch.y_begin == 0 && patch.y_end == F::kSide && patch.x_begin == 0 && patch.x_end == F::kSide;
-  if (is_whole) {
+  if (patch.is_whole) {
     transform_channels<F, true>(patch);
   } else {
     transform_channels<F, false>(patch);
@@ -103,13 +103,14 @@ void transform_patch(const WinogradPatch& patch) {
 template <class F>
 RL_INLINE void finish_vector(const WinogradResult& result, int64_t n, int lanes) {
   constexpr int kSide = F::kSide, kTile = F::kTile;
-  const float* products = result.products + n;
+  const float* const products = result.products + n;
+  const int64_t point = result.point;
   V half[kTile][kSide];
   RL_UNROLL
   for (int x = 0; x < kSide; ++x) {
     V m[kSide], y[kTile];
     RL_UNROLL
-    for (int i = 0; i < kSide; ++i) m[i] = load(products + (i * kSide + x) * result.point);
+    for (int i = 0; i < kSide; ++i) m[i] = load(products + (i * kSide + x) * point);
     F::result(m, y);
     RL_UNROLL
     for (int i = 0; i < kTile; ++i) half[i][x] = y[i];
@@ -137,10 +138,6 @@ void transform_result(const WinogradResult& result) {
   int64_t n = 0;
   for (; n + kWidth <= result.columns; n += kWidth) finish_vector<F>(result, n, kWidth);
   if (n < result.columns) finish_vector<F>(result, n, int(result.columns - n));
-}
-
-constexpr WinogradKernel winograd_kernel(const GemmKernel& product) {
-  return {product, {transform_patch<Two>, transform_patch<Four>}, {transform_result<Two>, transform_result<Four>}};
 }
 
 }  // namespace

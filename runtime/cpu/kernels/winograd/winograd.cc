@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "kernels/gemm/layout.h"
-#include "kernels/winograd/driver.h"
+#include "kernels/winograd/layout.h"
 #include "kernels/winograd/pack.h"
 
 namespace rushlight {
@@ -37,30 +36,26 @@ constexpr Row kRows[] = {
 
 const P& params_of(const void* params) { return *static_cast<const P*>(params); }
 
-int64_t tasks(const Row& row, const void* params) { return winograd_blocks(gemm_format(row), params_of(params)).tasks; }
+int64_t tasks(const Row& row, const void* params) { return winograd_blocks(row.nr, params_of(params)).tasks; }
 
-// Products as in gemm; the transforms' loads and stores, a vector a nanosecond.
+// Products as in gemm; the transforms as long as 8 multiply-adds an element.
 double cost_ns(const Row& row, const void* params) {
   const P& p = params_of(params);
-  const WinogradBlocks blocks = winograd_blocks(gemm_format(row), p);
   const double rate = row.isa == Isa::generic ? 0.2 : row.isa == Isa::avx2 ? 35 : 70;
-  const double points = double(winograd_points(p)), columns = double(ceil_div(p.n, kGranule) * kGranule);
-  const double products = double(blocks.tiles) * points * double(p.c) * columns / rate;
-  const double transforms = double(blocks.tiles) * points * (double(p.c) + columns) / (rate / 4);
-  return std::max(products + transforms, points * double(p.c) * columns * 4 / 10);
+  const double tiles = double(winograd_blocks(row.nr, p).tiles), weights = double(winograd_weights(p));
+  const double columns = double(winograd_granules(p) * kWinogradGranule);
+  const double transforms = tiles * double(winograd_points(p)) * (double(p.c) + columns) / (rate / 8);
+  return std::max(tiles * weights / rate + transforms, weights * sizeof(float) / 10);
 }
 
-size_t scratch_bytes(const Row& row, const void* params) {
-  return winograd_scratch_bytes(gemm_format(row), params_of(params));
-}
+size_t scratch_bytes(const Row& row, const void* params) { return winograd_scratch_bytes(row.nr, params_of(params)); }
 
-size_t packed_bytes(const Row& row, const void* params) {
-  const P& p = params_of(params);
-  return size_t(winograd_points(p) * GemmLayout(gemm_format(row), p.n, 1, p.c).bytes());
+size_t packed_bytes(const Row&, const void* params) {
+  return size_t(winograd_weights(params_of(params))) * sizeof(float);
 }
 
 void pack(const Row& row, const void* params, const void* src, void* dst) {
-  pack_winograd(gemm_format(row), params_of(params), static_cast<const float*>(src), static_cast<std::byte*>(dst));
+  pack_winograd(row.nr, params_of(params), static_cast<const float*>(src), static_cast<float*>(dst));
 }
 
 }  // namespace

@@ -17,8 +17,8 @@
 // bytes), nothing is read or written outside of the elements named above. dst may be residual itself, and overlaps
 // nothing else. bias and residual are optional.
 //
-// pack: src is weight[n][c][3][3], f32, dense. The columns, padded to 16 with zeros, are cut into panels as those of
-// gemm are (gemm/layout.h); a panel holds its transformed weights as [point][c][columns].
+// pack: src is weight[n][c][3][3], f32, dense. The columns, padded to 16 with zeros, are cut into panels (layout.h);
+// a panel holds its transformed weights as [point][c][columns].
 #pragma once
 
 #include <cstddef>
