@@ -5,8 +5,12 @@ import pytest
 
 import rushlight as rl
 from rushlight.runtime.cpu import reasons
+from rushlight.runtime.cpu.backend import best_isa, cpu_backend
 from rushlight.runtime.cpu.params import families
 from rushlight.runtime.explain import REFERENCE, StepReport, explain
+from rushlight.runtime.ops import OpDef, registry
+from rushlight.runtime.plan import Plan, ReferenceStep
+from rushlight.runtime.plan.prepare import prepare
 
 
 def weights(*shape: int) -> np.ndarray:
@@ -53,6 +57,23 @@ def test_every_step_has_a_reason(steps: list[StepReport]) -> None:
     for operator, beginning in expected:
         assert [step for step in steps if step.operator == operator and step.reason.startswith(beginning)], beginning
     assert all(step.reason for step in steps)
+
+
+@pytest.mark.parametrize("op", registry().values(), ids=list(registry()))
+def test_every_operator_has_reasons(op: OpDef) -> None:
+    """With its first input given and the others constant, and with all given."""
+    backend = cpu_backend(best_isa())
+    for case in list(op.cases())[:8]:
+        for given in {1, len(case.inputs)}:
+            builder = rl.GraphBuilder()
+            values = [
+                builder.input(f"x{index}", array.dtype, array.shape) if array is not None and index < given else array
+                for index, array in enumerate(case.inputs)
+            ]
+            for index, value in enumerate(builder.add_node(op.name, values, case.attrs)):
+                builder.output(f"y{index}", value)
+            for step in Plan(prepare(builder.graph, backend), backend).steps:
+                assert step.reason if isinstance(step, ReferenceStep) else reasons.reason(step)
 
 
 def test_kernels_tell_tile_and_share(steps: list[StepReport]) -> None:

@@ -24,11 +24,13 @@ def _gemm(step: KernelStep) -> str:
         (_, right) = node.inputs
         packed = "packed at load" if right is not None and right.is_constant else "packed in every run"
         return f"product of matrices, the right one {packed}"
+    if node.op.family == "rnn":
+        return "the inputs of all steps in one product"
+    if "groups" not in node.attrs:
+        return "product with weights packed at load"
     weight = node.inputs[1]
     assert weight is not None
     assert weight.data is not None
-    if "groups" not in node.attrs:
-        return "product with weights packed at load"
     (kh, kw), groups = weight.data.shape[2:], node.attrs["groups"]
     text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
     text += f", {groups} groups" if groups > 1 else ""
@@ -60,15 +62,13 @@ def _attention(step: KernelStep) -> str:
 
 
 def _move(step: KernelStep) -> str:
-    if step.node.op.name == "permute" and not step.node.name:
-        return "moves channels for the kernels that follow or for the caller"
-    return "only moves elements"
+    return "another order of axes in memory" if step.node.op.name == "permute" else "only moves elements"
 
 
 _FAMILIES: Mapping[str, str | Callable[[KernelStep], str]] = {
     "attention": _attention,
     "binary": "one result an element",
-    "cast": "converts every element",
+    "cast": "one result an element",
     "depthwise": "a filter for every channel: no product to make of it",
     "gemm": _gemm,
     "index": "rows by index, which are checked",
