@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kMaxRows = 240;
 constexpr int64_t kSrcBytes = 128 << 10;  // of rows in a block: they stay in L2 while the panels pass by
 constexpr int64_t kPanelBytes = 1 << 20;  // of panels in a block: they stay in L2 from one block of rows to the next
-constexpr int64_t kShortTap = 8;          // steps: below, switching pointers for every tap costs too much
+constexpr int64_t kShortTap = 17;         // steps: below, switching pointers for every tap costs too much
 constexpr int64_t kTasks = 16;            // enough for eight threads to end together
 constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a task: some 10 microseconds
 
