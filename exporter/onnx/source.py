@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import version
@@ -29,6 +30,14 @@ EVALUATOR_SECONDS = 20
 """How long onnx's ReferenceEvaluator may take."""
 
 
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
 class OnnxSource:
     """A file. The judge is ONNX Runtime where it is installed, else onnx's ReferenceEvaluator in its own process."""
 
@@ -36,7 +45,8 @@ class OnnxSource:
         self._path = path
         self._inputs = inputs
         self._dynamic = dynamic
-        self._model = load(path)
+        self._model: onnx.ModelProto | None = load(path)
+        self._outputs = [output.name for output in self._model.graph.output]
         self._program: Program | None = None
         self.notes: list[str] = []
 
@@ -55,10 +65,13 @@ class OnnxSource:
 
     def program(self) -> Program:
         if self._program is None:
-            graph, self.notes = import_model(self._model, self._dynamic)
+            assert self._model is not None
+            with ThreadPoolExecutor(1) as pool:
+                digest = pool.submit(_sha256, self._path)
+                graph, self.notes = import_model(self._model, self._dynamic)
+            origin = {"kind": "onnx", "sha256": digest.result(), "producer": self._model.producer_name[:80]}
+            self._model = None  # and its copy of the weights
             canonicalize(graph)
-            digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
-            origin = {"kind": "onnx", "sha256": digest, "producer": self._model.producer_name[:80]}
             self._program = Program(
                 {"forward": graph}, {"source": origin, "tools": {"rushlight": __version__, "onnx": version("onnx")}}
             )
@@ -79,7 +92,7 @@ class OnnxSource:
         return {name: as_array(array) for name, array in zip(names, given, strict=True)}
 
     def judge(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        names = [output.name for output in self._model.graph.output]
+        names = self._outputs
         if self._runtime is None:
             return self._evaluate(arrays, names)
         return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
@@ -97,8 +110,7 @@ class OnnxSource:
         """The file, or the model with the declared shapes that the caller has replaced."""
         if not self._dynamic:
             return str(self._path)
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
+        model = load(self._path)
         for value in model.graph.input:
             dims = value.type.tensor_type.shape.dim
             for axis, size in self._dynamic.get(value.name, {}).items():

@@ -202,8 +202,20 @@ class Graph:
 
 def constant(array: Any, name: str = "") -> Value:
     """A constant value; the array is made contiguous and must not be changed afterwards."""
-    data = np.ascontiguousarray(array).reshape(np.shape(array))
+    data = _transposed(array) if _is_transposed(array) else np.ascontiguousarray(array).reshape(np.shape(array))
     return Value(TensorType(data.dtype, data.shape), name, data)
+
+
+def _is_transposed(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.ndim == 2 and array.flags.f_contiguous and array.size > 1 << 16
+
+
+def _transposed(array: Array) -> Array:
+    """A contiguous copy in stripes, which caches hold: several times as fast as NumPy's."""
+    out = np.empty(array.shape, array.dtype)
+    for first in range(0, array.shape[1], 64):
+        out[:, first : first + 64] = array[:, first : first + 64]
+    return out
 
 
 def make_node(
