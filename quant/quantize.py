@@ -14,7 +14,7 @@ from rushlight.runtime.program import Program
 from .data import CalibrationData, Progress
 from .observers import AUTO, METHODS
 from .report import layer_report, write_report
-from .trial import attempt, best, calibrate
+from .trial import EQUAL_MARGIN, MARGIN, attempt, best, calibrate
 
 SCHEMES = ("int8",)
 OBSERVERS = ("auto", *METHODS)
@@ -40,8 +40,8 @@ def quantize(
     or an iterable of an array, a tuple or a dict a run. `evaluate(model) -> float`, higher is better: with `max_drop`
     the quantized model is refused (QuantizationError) if it scores lower by more than that. `report`: a file to write
     what was done to, `.json` or `.html`. `progress` is told the samples done. `observer` says how ranges are found:
-    "minmax", "percentile", "mse" (least mean square error), or "auto": "minmax", or what comes clearly closer to the
-    float model on the first samples of "mse" and of both with equalized channels.
+    "minmax", "percentile", "mse" (least mean square error), or "auto": "minmax", or "mse" where it comes closer to the
+    float model on the first samples, with the channels of layer norms equalized where that gains much.
 
     Weights are symmetric per output channel, activations asymmetric per tensor; biases make up for what rounding the
     weights adds on average. Raises QuantizationError for data that cannot be used, naming the input and the sample, and
@@ -63,9 +63,10 @@ def quantize(
     if not plain.placement.weights:
         raise QuantizationError("there is no convolution or linear layer with constant weights to quantize")
     equal = plain.equal() if observer == "auto" else None
-    candidates = [plain] if equal is None else [plain, equal]
-    methods = AUTO if observer == "auto" else (observer,)
-    found = best(trial for candidate in candidates for trial in attempt(candidate, methods))
+    first, *others = attempt(plain, AUTO if observer == "auto" else (observer,))
+    found = best(first, others, MARGIN)
+    if equal is not None:
+        found = best(found, attempt(equal, [found.method]), EQUAL_MARGIN)
     recipe: dict[str, Any] = {
         "scheme": scheme,
         "observer": found.method,

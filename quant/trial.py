@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rushlight.runtime.ir import Graph, Value
@@ -15,7 +15,10 @@ from .insert import insert_quantization, uint8_for
 from .placement import Placement, place_quantization, sources
 
 MARGIN = 0.3
-"""What a later way must gain, in dB, to be taken."""
+"""What another way to find ranges must gain, in dB, to be taken."""
+
+EQUAL_MARGIN = 2.0
+"""What equalization must gain: its factors fit the samples that they come from better than others."""
 
 
 @dataclass
@@ -61,20 +64,18 @@ def calibrate(graph: Graph, data: CalibrationData, progress: Progress | None) ->
     return Candidate(graph, placement, observe(graph, *_watched(placement), data, progress))
 
 
-def attempt(candidate: Candidate, methods: Iterable[str]) -> Iterator[Trial]:
+def attempt(candidate: Candidate, methods: Iterable[str]) -> list[Trial]:
     """Quantizes a candidate, whose biases are corrected, with ranges found by each of `methods`."""
     correct_biases(candidate.placement.weights, candidate.calibration.means())
-    for method in methods:
-        yield _attempt(candidate, method)
+    return [_attempt(candidate, method) for method in methods]
 
 
-def best(trials: Iterable[Trial]) -> Trial:
-    """The first of them, or a later one that comes clearly closer to the float model."""
-    chosen, *others = trials
+def best(first: Trial, others: Iterable[Trial], margin: float) -> Trial:
+    """`first`, or the one of `others` that comes closer to the float model by more than `margin` dB."""
     for trial in others:
-        if trial.sqnr is not None and chosen.sqnr is not None and trial.sqnr > chosen.sqnr + MARGIN:
-            chosen = trial
-    return chosen
+        if trial.sqnr is not None and first.sqnr is not None and trial.sqnr > first.sqnr + margin:
+            first = trial
+    return first
 
 
 def _watched(placement: Placement) -> tuple[list[Value], dict[Value, int]]:
