@@ -1,5 +1,5 @@
 # make demo: build, install and serve the demo.   make test: everything that CI tests.
-# make bench: the comparison with other engines, then the kernels against the machine's peaks.
+# make bench: the comparison with other engines, the kernels against the machine's peaks, what calls cost.
 PYTHON ?= python3
 PORT ?= 8000
 TORCH_INDEX ?=
@@ -26,6 +26,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.bench
 	PYTHONPATH=$(ALONE) $(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.kernels
+	$(BIN)/python -m benchmarks.overhead
 
 check-tools:
 	@scripts/check-tools $(PYTHON)

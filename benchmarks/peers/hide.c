@@ -1,7 +1,7 @@
-// Preloaded into a process, hides CPU features from it: CPUID faults, and the handler of the fault answers with the bits
-// of MASKS cleared. Linux gives every new thread the setting of the one that made it; exec ends it, and the preload begins
-// anew. The handler stays: one that the program sets for SIGSEGV is called for other faults. A process in which CPUID
-// cannot be made to fault ends at once.
+// Preloaded into a process, hides CPU features from it: CPUID faults, and the handler of the fault answers with the
+// bits of MASKS cleared. Linux gives every new thread the setting of the one that made it; exec ends it, and the
+// preload begins anew. The handler stays: one that the program sets for SIGSEGV is called for other faults. A process
+// in which CPUID cannot be made to fault ends at once.
 //
 // MASKS: rows {leaf, subleaf, {eax, ebx, ecx, edx}} of bits to clear.
 #define _GNU_SOURCE
