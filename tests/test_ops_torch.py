@@ -116,6 +116,19 @@ def attention(q, k, v, mask=None, *, is_causal, scale, enable_gqa, rows_first):
     return F.scaled_dot_product_attention(q, k, v, mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa)
 
 
+def window_attention(q, k, v, rows, bias=None, mask=None, *, scale):
+    windows, length = rows.shape
+    batch, heads = q.shape[0], q.shape[2]
+    q, k, v = (x[:, rows].transpose(2, 3) for x in (q, k, v))
+    total = torch.zeros(batch, windows, heads, length, length, dtype=q.dtype)
+    if bias is not None:
+        total = total + bias
+    if mask is not None:
+        total = total + mask[:, None]
+    out = F.scaled_dot_product_attention(q, k, v, total, scale=scale).transpose(2, 3)
+    return out.flatten(1, 2)[:, torch.argsort(rows.flatten())]
+
+
 def recurrent(cell, states):
     def run(x, *operands, batch_first, bidirectional, reverse, linear_before_reset=True):
         if 0 in x.shape or not linear_before_reset:
@@ -185,6 +198,7 @@ PEERS = {
     ),
     "interpolate": interpolate,
     "scaled_dot_product_attention": attention,
+    "window_attention": window_attention,
     "lstm": recurrent(torch.nn.LSTM, 2),
     "gru": recurrent(torch.nn.GRU, 1),
     "reshape": lambda x, shape: x.reshape(shape),

@@ -168,3 +168,85 @@ scaled_dot_product_attention = define(
     cases=_cases,
     doc="softmax(q kᵀ scale + mask) v for [B, H, L, D]; a bool mask keeps what is true. A row without a key gives 0.",
 )
+
+
+def _infer_windows(
+    q: TensorType,
+    k: TensorType,
+    v: TensorType,
+    rows: TensorType,
+    bias: TensorType | None = None,
+    mask: TensorType | None = None,
+    *,
+    scale: float | None,
+) -> TensorType:
+    if rows.dtype.kind != "i" or rows.rank != 2:
+        raise ShapeError(f"rows {rows} must be whole numbers [W, L]")
+    out = _infer(q, k, v, is_causal=False, scale=scale, enable_gqa=False, rows_first=True)
+    windows, length = rows.shape
+    if q.shape[1] != k.shape[1] or q.shape[1] != windows * length:
+        raise ShapeError(f"rows {rows} are not those of q {q} and k {k}")
+    for name, value, first in (("bias", bias, q.shape[2]), ("mask", mask, windows)):
+        if value is None:
+            continue
+        check_same_dtype(name, value, "q", q)
+        scores = (first, length, length)
+        if value.rank != 3 or broadcast_shapes(scores, value.shape) != scores:
+            raise ShapeError(f"{name} {value} does not broadcast to {scores}")
+    return out
+
+
+def _window_reference(
+    q: Array,
+    k: Array,
+    v: Array,
+    rows: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    *,
+    scale: float | None,
+) -> Array:
+    out = np.zeros((*q.shape[:3], v.shape[3]), q.dtype)
+    for window, chosen in enumerate(rows):
+        total = np.zeros((1, 1, 1), q.dtype)
+        if bias is not None:
+            total = total + bias
+        if mask is not None:
+            total = total + mask[window if len(mask) > 1 else 0]
+        out[:, chosen] = _reference(
+            q[:, chosen],
+            k[:, chosen],
+            v[:, chosen],
+            total[None],
+            is_causal=False,
+            scale=scale,
+            enable_gqa=False,
+            rows_first=True,
+        )
+    return out
+
+
+def _window_cases() -> Iterator[Case]:
+    def case(batch: int, heads: int, rows: Sequence[Sequence[int]], width: int, *masks: Array, **attrs: Any) -> Case:
+        windows, length = np.shape(rows)
+        q, k, v = (sample((batch, windows * length, heads, width), seed=i) for i in range(3))
+        return Case((q, k, v, np.array(rows, np.int64), *masks), attrs)
+
+    yield case(2, 2, [[0, 2, 4], [5, 3, 1]], 8)
+    yield case(1, 3, [[3, 1], [0, 2], [4, 5]], 5, sample((3, 2, 2), seed=4), scale=0.5)
+    yield case(2, 2, [[1, 0, 3, 2]], 16, sample((1, 4, 4), seed=5), sample((1, 4, 4), seed=6))
+    order = np.random.default_rng(1).permutation(4 * 49).reshape(4, 49)
+    yield case(1, 2, order.tolist(), 32, sample((2, 49, 49), seed=7), sample((4, 49, 49), seed=8))
+
+
+window_attention = define(
+    "window_attention",
+    family="attention",
+    inputs=("q", "k", "v", "rows", "bias?", "mask?"),
+    attrs={"scale": Attr("float", None, "1 / sqrt(D) where absent", optional=True)},
+    infer=_infer_windows,
+    reference=_window_reference,
+    cases=_window_cases,
+    doc="Attention for [B, T, H, D] among the rows of each window: rows [W, L] holds each of 0 to T - 1 once. "
+    "softmax(q kᵀ scale + bias + mask) v with bias [H, L, L] and mask [W, L, L].",
+)

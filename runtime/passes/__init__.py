@@ -15,6 +15,7 @@ from .fuse import fuse_layers
 from .norms import match_norms
 from .products import match_linear
 from .simplify import merge_equal, simplify
+from .windows import match_windows
 
 Pass: TypeAlias = Callable[[Graph], bool]
 
@@ -27,6 +28,7 @@ CANONICAL: tuple[Pass, ...] = (
     match_norms,
     match_attention,
     match_linear,
+    match_windows,
     fold_channels,
 )
 """What does not depend on a target, in order: patterns come before the folding that would take them apart."""

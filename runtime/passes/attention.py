@@ -45,6 +45,28 @@ def _strip_mask(rewriter: Rewriter, value: Value) -> tuple[Value | None, Value |
         for scores, mask in (add.inputs, add.inputs[::-1]):
             if _product(rewriter, scores) and scores is not None and scores.type == value.type:
                 return scores, mask
+    return _strip_window_mask(rewriter, value)
+
+
+def _strip_window_mask(rewriter: Rewriter, value: Value) -> tuple[Value | None, Value | None]:
+    """Masks [1, W, 1 or H, L, L] of W windows an image, added while the scores stand as [B, W, H, L, L]."""
+    outer = rewriter.private(value, "reshape")
+    add = rewriter.private(outer.inputs[0], "add") if outer else None
+    if add is None or add.output.type.rank != 5 or value.type.rank != 4:
+        return value, None
+    for apart, mask in (add.inputs, add.inputs[::-1]):
+        inner = rewriter.private(apart, "reshape")
+        if inner is None or mask is None or mask.type.rank != 5 or apart is None or apart.type != add.output.type:
+            continue
+        scores = inner.inputs[0]
+        if scores is None or scores.type != value.type or apart.shape[2:] != value.shape[1:] or mask.shape[0] != 1:
+            continue
+        found, bias = _strip_mask(rewriter, scores)
+        b, shape = rewriter.builder, (*apart.shape[:2], *mask.shape[2:])
+        mask = b.reshape(b.expand(mask, shape=shape), shape=(value.shape[0], *mask.shape[2:]))
+        if bias is not None and bias.dtype != mask.dtype:
+            continue
+        return found, mask if bias is None else b.add(bias, mask)
     return value, None
 
 

@@ -124,7 +124,7 @@ def _split_before_permute(rewriter: Rewriter, node: Node) -> Value | None:
 
 
 def _linear_before_reshape(rewriter: Rewriter, node: Node) -> Value | None:
-    """A layer over rows takes them from before they are merged or split."""
+    """A layer over rows takes them from before their axes are merged."""
     x, weight, bias, residual = (*node.inputs, None, None)[:4]
     inner = rewriter.private(x, "reshape")
     if inner is None or x is None or residual is not None:
@@ -133,7 +133,7 @@ def _linear_before_reshape(rewriter: Rewriter, node: Node) -> Value | None:
     if groups is None or len(groups[-1][1]) != 1:
         return None
     lead = _input(inner).shape[: groups[-1][0].start]
-    if lead == x.shape[:-1]:
+    if len(lead) < x.type.rank:
         return None
     b = rewriter.builder
     rows = b.reshape(inner.inputs[0], shape=(*lead, x.shape[-1]))

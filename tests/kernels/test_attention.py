@@ -47,7 +47,7 @@ def run(
     operands: dict[str, Array] = {"q": q, "k": k, "v": v, "out": out}
     params: dict[str, Any] = {
         "images": b, "q_heads": hq, "kv_heads": hk, "lq": lq, "lk": lk, "d": d, "dv": dv, "mask_stride": (),
-        "mask_is_bool": 0, "is_causal": int(causal), "scale": scale,
+        "bias_stride": (), "windows": 1, "mask_is_bool": 0, "is_causal": int(causal), "scale": scale,
     }  # fmt: skip
     for name, array in operands.items():
         _, h, length, width = array.shape
@@ -56,11 +56,12 @@ def run(
         if rows_first:
             operands[name] = np.ascontiguousarray(array.transpose(0, 2, 1, 3))
     if mask is not None:
-        params["mask_stride"] = [0 if n == 1 else s for n, s in zip(mask.shape, strides(mask.shape), strict=True)]
+        steps = [0 if n == 1 else s for n, s in zip(mask.shape, strides(mask.shape), strict=True)]
+        params["mask_stride"] = (steps[0], 0, *steps[1:])
         params["mask_is_bool"] = int(mask.dtype == np.bool_)
         operands["mask"] = mask
     memory = {name: fenced(array) for name, array in operands.items()}
-    order = ("q", "k", "v", "mask", "out")
+    order = ("q", "k", "v", "mask", "bias", "rows", "out")
     views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
     _core.run_kernel(row.symbol, pack_params("attention", **params), views, threads, chunk)
     for _, before in memory.values():
@@ -150,3 +151,33 @@ def test_extreme_scores(row: Any) -> None:
     assert np.isnan(out[0, 0, 1]).all()
     assert np.isfinite(out[0, 0, 3:]).all()
     assert same_bits(out, run(GENERIC, q, k, v))
+
+
+@pytest.mark.parametrize("row", ROWS, **by_symbol)
+def test_windows(row: Any) -> None:
+    """Rows by number, with a bias of every head and a mask of every window, against attention of gathered rows."""
+    windows, length, heads, d = 3, 49, 2, 32
+    rng = np.random.default_rng(9)
+    q, k, v = (rng.standard_normal((2, windows * length, heads, d), np.float32) for _ in range(3))
+    bias = rng.standard_normal((heads, length, length), np.float32)
+    mask = np.where(rng.random((windows, length, length)) < 0.3, np.float32(-100), np.float32(0))
+    rows = rng.permutation(windows * length).reshape(windows, length)
+    out = np.full(q.shape, np.nan, np.float32)
+    steps = (windows * length * heads * d, d, heads * d)
+    params = pack_params(
+        "attention", images=2, windows=windows, q_heads=heads, kv_heads=heads, lq=length, lk=length, d=d, dv=d,
+        q_stride=steps, k_stride=steps, v_stride=steps, out_stride=steps, bias_stride=(length * length, length),
+        mask_stride=(0, length * length, 0, length, 1), mask_is_bool=0, is_causal=0, scale=0.25,
+    )  # fmt: skip
+    memory = [fenced(array) for array in (q, k, v, mask, bias, rows, out)]
+    views = [array.reshape(-1).view(np.uint8) for array, _ in memory]
+    _core.run_kernel(row.symbol, params, views, 2, 1)
+    assert all((before == 0xA5).all() for _, before in memory)
+    for window, chosen in enumerate(rows):
+        parts = (x[:, chosen].transpose(0, 2, 1, 3) for x in (q, k, v))
+        alone = run(row, *parts, mask=np.ascontiguousarray(np.broadcast_to(bias + mask[window], (2, *bias.shape))))
+        got = memory[-1][0][:, chosen].transpose(0, 2, 1, 3)
+        np.testing.assert_allclose(got, alone, rtol=1e-5, atol=1e-5)
+    first = memory[-1][0].copy()
+    _core.run_kernel(GENERIC.symbol, params, views, 1, 1)
+    assert same_bits(first, memory[-1][0])

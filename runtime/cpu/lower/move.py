@@ -8,6 +8,7 @@ import numpy as np
 
 from ...ir import Node, Value
 from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule
+from ...plan.views import view_of
 from ...types import DimLike
 from ..strides import Loop, broadcast_strides, collapse
 
@@ -88,7 +89,7 @@ def lower_concat(node: Node, lower: Lowering) -> bool:
         assert part is not None
         inside = lower.placement.get(part)
         if inside is None or inside.host is not out:
-            source = lower.view(part)
+            source = view_of(part, lower)
             pairs = zip(part.shape, source.strides, target.strides, strict=True)
             loops = [Loop(size, [src, dst]) for size, src, dst in pairs]
             if not emit_copy(node, lower, row, source.operand, target.at(at * target.strides[axis]), loops):

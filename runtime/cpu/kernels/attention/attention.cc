@@ -16,14 +16,16 @@ namespace {
 using P = AttentionParams;
 
 constexpr Field kFields[] = {
-    RL_FIELD(P, 'i', images),       RL_FIELD(P, 'i', q_heads),    RL_FIELD(P, 'i', kv_heads),
-    RL_FIELD(P, 'i', lq),           RL_FIELD(P, 'i', lk),         RL_FIELD(P, 'i', d),
-    RL_FIELD(P, 'i', dv),           RL_FIELD(P, 'i', q_stride),   RL_FIELD(P, 'i', k_stride),
-    RL_FIELD(P, 'i', v_stride),     RL_FIELD(P, 'i', out_stride), RL_FIELD(P, 'i', mask_stride),
-    RL_FIELD(P, 'i', mask_is_bool), RL_FIELD(P, 'i', is_causal),  RL_FIELD(P, 'f', scale),
+    RL_FIELD(P, 'i', images),      RL_FIELD(P, 'i', windows),     RL_FIELD(P, 'i', q_heads),
+    RL_FIELD(P, 'i', kv_heads),    RL_FIELD(P, 'i', lq),          RL_FIELD(P, 'i', lk),
+    RL_FIELD(P, 'i', d),           RL_FIELD(P, 'i', dv),          RL_FIELD(P, 'i', q_stride),
+    RL_FIELD(P, 'i', k_stride),    RL_FIELD(P, 'i', v_stride),    RL_FIELD(P, 'i', out_stride),
+    RL_FIELD(P, 'i', bias_stride), RL_FIELD(P, 'i', mask_stride), RL_FIELD(P, 'i', mask_is_bool),
+    RL_FIELD(P, 'i', is_causal),   RL_FIELD(P, 'f', scale),
 };
 
-constexpr Operand kOperands[] = {{"q", false}, {"k", false}, {"v", false}, {"mask", false}, {"out", true}};
+constexpr Operand kOperands[] = {{"q", false},    {"k", false},    {"v", false}, {"mask", false},
+                                 {"bias", false}, {"rows", false}, {"out", true}};
 
 constexpr Row kRows[] = {
 #define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
@@ -31,23 +33,17 @@ constexpr Row kRows[] = {
 #undef ROW
 };
 
-int64_t block_of(const Row& row, const P& p) { return queries_of_task(p, row.nr, row.isa == Isa::avx2 ? 8 : 16); }
-
-int64_t tasks(const Row& row, const void* params) {
-  const P& p = *static_cast<const P*>(params);
-  const int64_t block = block_of(row, p);
-  return p.dv > 0 ? p.images * p.q_heads * ((p.lq + block - 1) / block) : 0;
-}
+int64_t tasks(const Row&, const void* params) { return tasks_of(*static_cast<const P*>(params)); }
 
 double cost_ns(const Row& row, const void* params) {
   const P& p = *static_cast<const P*>(params);
-  const double scores = double(p.images * p.q_heads) * double(p.lq) * double(p.lk);
-  return scores * (double(p.d + p.dv) / 32.0 + 1.0) * (row.isa == Isa::generic ? 20.0 : 1.0);
+  const double scores = double(p.images * p.windows * p.q_heads) * double(p.lq) * double(p.lk);
+  return scores * (double(p.d + p.dv) / 64.0 + 0.5) * (row.isa == Isa::generic ? 20.0 : 1.0);
 }
 
-size_t scratch_bytes(const Row& row, const void* params) {
-  const P& p = *static_cast<const P*>(params);
-  return size_t(lay_out_block(p, block_of(row, p)).end) * sizeof(float);
+// Whether there are row numbers, the parameters do not say.
+size_t scratch_bytes(const Row&, const void* params) {
+  return size_t(lay_out_scratch(*static_cast<const P*>(params), true).end) * sizeof(float);
 }
 
 }  // namespace

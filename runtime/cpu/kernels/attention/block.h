@@ -1,5 +1,4 @@
-// How attention is cut into tasks: a block of queries of one head, a query in each lane. Internal linkage: ISA files
-// include it.
+// How attention is cut into tasks, and a thread's scratch. Internal linkage: ISA files include it.
 #pragma once
 
 #include "kernels/attention/attention.h"
@@ -7,24 +6,43 @@
 namespace rushlight {
 namespace {
 
-constexpr int64_t kPartials = 64;
+constexpr int64_t kStrip = 12;        // queries at a time
+constexpr int64_t kCausalBlock = 64;  // queries that see the same keys but for their masks
+constexpr int64_t kWorthSharing = 8;  // tasks: fewer are split along the queries, though each packs all keys
 
-// Queries of a task: `most`, or half of it and so on down to `width` where there are no more queries, or where the
-// scores of that many would leave the second-level cache.
-inline int64_t queries_of_task(const AttentionParams& p, int64_t most, int64_t width) {
-  constexpr int64_t cache = 1 << 20;
-  int64_t block = most;
-  while (block > width && (block / 2 >= p.lq || block * p.lk * int64_t(sizeof(float)) > cache)) block /= 2;
-  return block;
+inline int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Queries of a task.
+inline int64_t queries_of_task(const AttentionParams& p) {
+  const int64_t heads = p.images * p.windows * p.q_heads;
+  if (heads == 0 || heads >= kWorthSharing) return p.lq > 0 ? p.lq : 1;
+  const int64_t blocks = (kWorthSharing + heads - 1) / heads;
+  return round_up((p.lq + blocks - 1) / blocks > 0 ? (p.lq + blocks - 1) / blocks : 1, kCausalBlock);
 }
 
-// A thread's scratch, in floats: everything is [..][block], a query in each column.
-struct BlockScratch {
-  int64_t scores, q, out, partials, end;
+inline int64_t tasks_of(const AttentionParams& p) {
+  const int64_t block = queries_of_task(p);
+  return p.dv > 0 ? p.images * p.windows * p.q_heads * ((p.lq + block - 1) / block) : 0;
+}
+
+// In floats. Rows are a line longer than they need be: their strides are no powers of two.
+struct AttentionScratch {
+  int64_t keys, values, q, scores, rows, end;  // where they start
+  int64_t q_row, score_row, value_row;         // strides
 };
-inline BlockScratch lay_out_block(const AttentionParams& p, int64_t block) {
-  const int64_t q = p.lk * block, out = q + p.d * block, partials = out + p.dv * block;
-  return {0, q, out, partials, partials + kPartials * block};
+inline AttentionScratch lay_out_scratch(const AttentionParams& p, bool has_rows) {
+  AttentionScratch s{};
+  s.q_row = (p.d > 64 ? round_up(p.d, 16) : 64) + 16;  // of results, too
+  s.score_row = round_up(p.lk, 64) + 16;
+  s.value_row = round_up(p.dv, 64);
+  s.keys = 0;
+  s.values = s.keys + round_up(p.lk, 64) * p.d;
+  s.values = round_up(s.values, 16);
+  s.q = s.values + p.lk * s.value_row;
+  s.scores = s.q + kStrip * s.q_row;
+  s.rows = s.scores + kStrip * s.score_row;
+  s.end = s.rows + (has_rows ? round_up(p.lk * p.d, 16) : 0);
+  return s;
 }
 
 }  // namespace

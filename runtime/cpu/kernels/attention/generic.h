@@ -1,176 +1,162 @@
-// Attention with a query in each lane: neither k nor v is packed, their elements are broadcast. For ISA files; Block is
-// a transpose in registers (move/blocks_ymm.h).
+// Attention over packed keys, a strip of queries at a time: rows of queries by columns of keys, softmax along the rows,
+// rows of weights by columns of v. For ISA files; Most is how many vectors of columns the registers have room for,
+// Block a transpose in registers (move/blocks_ymm.h).
 #pragma once
 
-#include "kernels/attention/block.h"
+#include <algorithm>
+
+#include "kernels/attention/softmax_row.h"
+#include "kernels/attention/tile.h"
 #include "kernels/kernel.h"
 #include "kernels/move/transpose.h"
-#include "kernels/vec/math.h"
 
 namespace rushlight {
 namespace {
 
-// sums[r][lane] = sum over t of rows[r * row_stride + t * step] * columns[t][lane], from +0 in t order, R rows, N
-// vectors.
-template <int R, int N>
-__attribute__((noinline)) void multiply_rows(const float* rows, int64_t row_stride, int64_t step, const float* columns,
-                                             int64_t count, float* sums) {
-  constexpr int block = N * kWidth;
-  V sum[R][N];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) sum[r][n] = zero();
-  for (int64_t t = 0; t < count; ++t, rows += step, columns += block) {
-    V x[N];
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) x[n] = load(columns + n * kWidth);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const V factor = set(rows[r * row_stride]);
-#pragma GCC unroll 4
-      for (int n = 0; n < N; ++n) sum[r][n] = fma(factor, x[n], sum[r][n]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) store(sums + r * block + n * kWidth, sum[r][n]);
+RL_INLINE void copy_row(const float* from, float* to, int64_t n) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(to + i, load(from + i));
+  if (i < n) store_n(to + i, load_n(from + i, int(n - i)), int(n - i));
 }
 
-// The same for any number of rows.
-template <int N>
-void multiply(const float* rows, int64_t n_rows, int64_t row_stride, int64_t step, const float* columns, int64_t count,
-              float* sums) {
-  constexpr int64_t block = N * kWidth;
-  int64_t r = 0;
-  for (; r + 6 <= n_rows; r += 6)
-    multiply_rows<6, N>(rows + r * row_stride, row_stride, step, columns, count, sums + r * block);
-  for (; r + 2 <= n_rows; r += 2)
-    multiply_rows<2, N>(rows + r * row_stride, row_stride, step, columns, count, sums + r * block);
-  if (r < n_rows) multiply_rows<1, N>(rows + r * row_stride, row_stride, step, columns, count, sums + r * block);
-}
+// Rows of one head of one image: row i lies at base + at(i).
+struct Rows {
+  const float* base;
+  int64_t stride;
+  const int64_t* numbers;  // of the rows; null: 0, 1, ...
 
-// A task's queries and what they see.
-struct Queries {
-  int64_t first, count, keys;
-  const void* mask;  // at query `first`, key 0; may be null
+  RL_INLINE int64_t at(int64_t i) const { return (numbers ? numbers[i] : i) * stride; }
+  RL_INLINE const float* row(int64_t i) const { return base + at(i); }
 };
 
-// The mask of key j: `bias` gets what is added to each lane's score.
-template <int N>
-RL_INLINE void load_bias(const AttentionParams& p, const Queries& queries, int64_t j, float* bias) {
-  constexpr int block = N * kWidth;
-  for (int i = 0; i < block; ++i) {
-    if (i >= queries.count) {
-      bias[i] = 0.0f;
+template <int Most, class Block>
+class Attention {
+ public:
+  explicit Attention(const Call& call)
+      : call_(call),
+        p_(*static_cast<const AttentionParams*>(call.params)),
+        rows_(static_cast<const int64_t*>(call.operand[kAttentionRows])),
+        at_(lay_out_scratch(p_, rows_ != nullptr)),
+        scratch_(reinterpret_cast<float*>(call.scratch)) {}
+
+  void run_task(int64_t task) {
+    const int64_t block = queries_of_task(p_), blocks = (p_.lq + block - 1) / block;
+    const int64_t first = task % blocks * block, last = std::min(first + block, p_.lq);
+    head_ = task / blocks % p_.q_heads;
+    window_ = task / blocks / p_.q_heads % p_.windows;
+    image_ = task / blocks / p_.q_heads / p_.windows;
+    const int64_t kv_head = head_ / (p_.q_heads / p_.kv_heads);
+    const int64_t packed = (image_ * p_.windows + window_) * p_.kv_heads + kv_head;
+    if (packed != packed_) pack(kv_head);
+    packed_ = packed;
+    for (int64_t i = first; i < last;) {
+      const int64_t limit = p_.is_causal ? i / kCausalBlock * kCausalBlock + kCausalBlock : last;
+      const int64_t m = std::min({kStrip, last - i, limit - i});
+      run_strip(i, m, p_.is_causal ? std::min(p_.lk, limit) : p_.lk);
+      i += m;
+    }
+  }
+
+ private:
+  static constexpr int64_t kPanel = Most * kWidth;  // keys
+
+  Rows operand(int index, const int64_t (&stride)[3], int64_t head) const {
+    const float* const base = static_cast<const float*>(call_.operand[index]);
+    return {base + image_ * stride[0] + head * stride[1], stride[2], rows_ ? rows_ + window_ * p_.lq : nullptr};
+  }
+
+  // Keys as panels [d][keys], values as rows of whole vectors.
+  void pack(int64_t head) {
+    Rows k = operand(kAttentionK, p_.k_stride, head);
+    const Rows v = operand(kAttentionV, p_.v_stride, head);
+    if (rows_) {
+      float* const dense = scratch_ + at_.rows;
+      for (int64_t j = 0; j < p_.lk; ++j) copy_row(k.row(j), dense + j * p_.d, p_.d);
+      k = {dense, p_.d, nullptr};
+    }
+    for (int64_t j = 0; j < p_.lk; j += kPanel) {
+      const int64_t keys = std::min(kPanel, p_.lk - j), width = round_up(keys, kWidth);
+      float* const panel = scratch_ + at_.keys + j * p_.d;
+      if (keys < width) std::fill(panel, panel + width * p_.d, 0.0f);
+      transpose<Block>(reinterpret_cast<const uint32_t*>(k.row(j)), k.stride, reinterpret_cast<uint32_t*>(panel), width,
+                       p_.d, keys);
+    }
+    for (int64_t j = 0; j < p_.lk; ++j) {
+      float* const row = scratch_ + at_.values + j * at_.value_row;
+      copy_row(v.row(j), row, p_.dv);
+      std::fill(row + p_.dv, row + round_up(p_.dv, kWidth), 0.0f);
+    }
+  }
+
+  // Queries [first, first + m), which see at most `keys` keys.
+  void run_strip(int64_t first, int64_t m, int64_t keys) {
+    const Rows q = operand(kAttentionQ, p_.q_stride, head_);
+    float *const queries = scratch_ + at_.q, *const scores = scratch_ + at_.scores;
+    for (int64_t i = 0; i < m; ++i) copy_row(q.row(first + i), queries + i * at_.q_row, p_.d);
+    float factor[kStrip];
+    std::fill(factor, factor + kStrip, p_.scale);
+    for (int64_t j = 0; j < keys; j += kPanel) {
+      const int64_t width = round_up(std::min(kPanel, p_.lk - j), kWidth);
+      multiply<Most>({queries, at_.q_row, scratch_ + at_.keys + j * p_.d, width, p_.d, factor, scores + j,
+                      at_.score_row, m, width});
+    }
+    for (int64_t i = 0; i < m; ++i) factor[i] = weigh(scores + i * at_.score_row, first + i, keys);
+
+    // Rows of out may lie anywhere: with row numbers each is written by itself.
+    const Rows out = operand(kAttentionOut, p_.out_stride, head_);
+    float* const base = const_cast<float*>(out.base);
+    float* const sums = rows_ ? queries : base + out.at(first);
+    const int64_t stride = rows_ ? at_.q_row : out.stride;
+    for (int64_t c = 0; c < p_.dv; c += kPanel) {
+      const int64_t width = std::min(kPanel, p_.dv - c);
+      multiply<Most>({scores, at_.score_row, scratch_ + at_.values + c, at_.value_row, keys, factor,
+                      rows_ ? sums : sums + c, stride, m, width});
+      if (!rows_) continue;
+      for (int64_t i = 0; i < m; ++i) copy_row(sums + i * stride, base + out.at(first + i) + c, width);
+    }
+  }
+
+  // Scores of query i become weights; what their sum is divided by is returned as a factor.
+  float weigh(float* row, int64_t i, int64_t keys) {
+    const int64_t seen = p_.is_causal ? std::min(keys, i + 1) : keys;
+    const float sum = exponentiate(row, seen, keys, largest_score(row, i, seen));
+    return 1.0f / (sum == 0.0f ? 1.0f : sum);
+  }
+
+  // The largest of n scores of query i, which get their bias and mask.
+  float largest_score(float* row, int64_t i, int64_t n) {
+    const void* const mask = call_.operand[kAttentionMask];
+    const float* bias = static_cast<const float*>(call_.operand[kAttentionBias]);
+    if (bias) bias += head_ * p_.bias_stride[0] + i * p_.bias_stride[1];
+    if (!mask) return bias ? add_largest(row, n, bias) : largest(row, n);
+    if (bias) add_largest(row, n, bias);
+    const int64_t (&stride)[5] = p_.mask_stride;
+    const int64_t at = image_ * stride[0] + window_ * stride[1] + head_ * stride[2] + i * stride[3];
+    if (p_.mask_is_bool) {
+      const uint8_t* const keep = static_cast<const uint8_t*>(mask) + at;
+      if (stride[4] == 1) return keep_largest(row, n, keep);
+      keep_strided(row, n, keep, stride[4]);
     } else {
-      const int64_t at = i * p.mask_stride[2] + j * p.mask_stride[3];
-      bias[i] = p.mask_is_bool ? static_cast<const uint8_t*>(queries.mask)[at] ? 0.0f : -__builtin_inff()
-                               : static_cast<const float*>(queries.mask)[at];
+      const float* const addend = static_cast<const float*>(mask) + at;
+      if (stride[4] == 1) return add_largest(row, n, addend);
+      add_strided(row, n, addend, stride[4]);
     }
+    return largest(row, n);
   }
-}
 
-// Scales and masks the scores; peak gets each lane's largest.
-template <int N>
-void mask_scores(const AttentionParams& p, const Queries& queries, float* scores, V (&peak)[N]) {
-  constexpr int block = N * kWidth;
-  alignas(64) float bias[block], position[block];
-  for (int i = 0; i < block; ++i) position[i] = float(i);
-  const V scale = set(p.scale), nothing = set(-__builtin_inff());
-  for (int n = 0; n < N; ++n) peak[n] = nothing;
-  for (int64_t j = 0; j < queries.keys; ++j, scores += block) {
-    if (queries.mask) load_bias<N>(p, queries, j, bias);
-    // Lanes before this one come before key j.
-    const V seen = set(p.is_causal ? float(j - queries.first) : 0.0f);
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) {
-      V s = load(scores + n * kWidth) * scale;
-      if (queries.mask) {
-        const V b = load(bias + n * kWidth);
-        s = p.mask_is_bool ? select(lt(b, zero()), b, s) : s + b;
-      }
-      s = select(lt(load(position + n * kWidth), seen), nothing, s);
-      peak[n] = max(peak[n], s);
-      store(scores + n * kWidth, s);
-    }
-  }
-}
+  const Call& call_;
+  const AttentionParams& p_;
+  const int64_t* const rows_;
+  const AttentionScratch at_;
+  float* const scratch_;
+  int64_t image_ = 0, window_ = 0, head_ = 0;
+  int64_t packed_ = -1;  // the head of k and v that lies in scratch
+};
 
-// Scores become their exponentials; total gets the sum of each lane.
-template <int N>
-void exponentiate(const Queries& queries, float* scores, float* partials, V (&peak)[N], V (&total)[N]) {
-  constexpr int block = N * kWidth;
-  for (int64_t i = 0; i < kPartials * N; ++i) store(partials + i * kWidth, zero());
-  for (int n = 0; n < N; ++n) peak[n] = select(eq(peak[n], set(-__builtin_inff())), zero(), peak[n]);
-  for (int64_t j = 0; j < queries.keys; ++j, scores += block) {
-    float* const partial = partials + j % kPartials * block;
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) {
-      const V e = exp_of_negative(load(scores + n * kWidth) - peak[n]);
-      store(scores + n * kWidth, e);
-      store(partial + n * kWidth, load(partial + n * kWidth) + e);
-    }
-  }
-  for (int64_t half = kPartials / 2; half > 0; half /= 2)
-    for (int64_t i = 0; i < half * block; i += kWidth)
-      store(partials + i, load(partials + i) + load(partials + i + half * block));
-  for (int n = 0; n < N; ++n) total[n] = load(partials + n * kWidth);
-}
-
-template <int N, class Block>
-void attend(const Call& call, const AttentionParams& p, int64_t begin, int64_t end) {
-  constexpr int64_t block = N * kWidth;
-  const int64_t blocks = (p.lq + block - 1) / block, group = p.q_heads / p.kv_heads;
-  const BlockScratch at = lay_out_block(p, block);
-  float* const scratch = reinterpret_cast<float*>(call.scratch);
-  float *const scores = scratch + at.scores, *const columns = scratch + at.q, *const sums = scratch + at.out;
-  const auto operand = [&](int index) { return static_cast<const float*>(call.operand[index]); };
-  for (int64_t task = begin; task < end; ++task) {
-    const int64_t first = task % blocks * block, head = task / blocks % p.q_heads, image = task / blocks / p.q_heads;
-    const auto find = [&](const int64_t (&stride)[3], int64_t h) { return image * stride[0] + h * stride[1]; };
-    const float* const q = operand(kAttentionQ) + find(p.q_stride, head) + first * p.q_stride[2];
-    const float* const k = operand(kAttentionK) + find(p.k_stride, head / group);
-    const float* const v = operand(kAttentionV) + find(p.v_stride, head / group);
-    float* const out =
-        static_cast<float*>(call.operand[kAttentionOut]) + find(p.out_stride, head) + first * p.out_stride[2];
-    Queries queries{first, p.lq - first < block ? p.lq - first : block, p.lk, call.operand[kAttentionMask]};
-    if (queries.mask) {
-      const int64_t from = image * p.mask_stride[0] + head * p.mask_stride[1] + first * p.mask_stride[2];
-      queries.mask = static_cast<const std::byte*>(queries.mask) + from * (p.mask_is_bool ? 1 : 4);
-    }
-    if (p.is_causal && first / 64 * 64 + 64 < p.lk) queries.keys = first / 64 * 64 + 64;
-
-    for (int64_t i = 0; i < p.d * block; ++i) columns[i] = 0.0f;
-    transpose<Block>(reinterpret_cast<const uint32_t*>(q), p.q_stride[2], reinterpret_cast<uint32_t*>(columns), block,
-                     p.d, queries.count);
-    multiply<N>(k, queries.keys, p.k_stride[2], 1, columns, p.d, scores);
-    V peak[N], total[N];
-    mask_scores<N>(p, queries, scores, peak);
-    exponentiate<N>(queries, scores, scratch + at.partials, peak, total);
-    for (int n = 0; n < N; ++n) total[n] = select(eq(total[n], zero()), set(1.0f), total[n]);
-    multiply<N>(v, p.dv, 1, p.v_stride[2], scores, queries.keys, sums);
-    for (int64_t c = 0; c < p.dv; ++c)
-      for (int n = 0; n < N; ++n) {
-        float* const sum = sums + c * block + n * kWidth;
-        store(sum, load(sum) / total[n] + zero());
-      }
-    transpose<Block>(reinterpret_cast<const uint32_t*>(sums), block, reinterpret_cast<uint32_t*>(out), p.out_stride[2],
-                     queries.count, p.dv);
-  }
-}
-
-// Most is the number of vectors of queries that the registers have room for.
 template <int Most, class Block>
 void attention(const Call& call, int64_t begin, int64_t end) {
-  const auto& p = *static_cast<const AttentionParams*>(call.params);
-  const int64_t vectors = queries_of_task(p, Most * kWidth, kWidth) / kWidth;
-  if constexpr (Most >= 4)
-    if (vectors == 4) return attend<4, Block>(call, p, begin, end);
-  if constexpr (Most >= 2)
-    if (vectors == 2) return attend<2, Block>(call, p, begin, end);
-  attend<1, Block>(call, p, begin, end);
+  Attention<Most, Block> attention(call);
+  for (int64_t task = begin; task < end; ++task) attention.run_task(task);
 }
 
 }  // namespace

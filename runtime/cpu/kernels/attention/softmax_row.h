@@ -1,0 +1,78 @@
+// One row of scores: bias, mask and exponentials; for ISA files.
+#pragma once
+
+#include "kernels/vec/math.h"
+#include "kernels/vec/partials.h"
+
+namespace rushlight {
+namespace {
+
+// A row of n scores; there is room for whole vectors, and what fills the last one up counts as -inf.
+RL_INLINE void add_strided(float* row, int64_t n, const float* mask, int64_t stride) {
+  for (int64_t i = 0; i < n; ++i) row[i] += mask[i * stride];
+}
+
+RL_INLINE void keep_strided(float* row, int64_t n, const uint8_t* mask, int64_t stride) {
+  for (int64_t i = 0; i < n; ++i)
+    if (!mask[i * stride]) row[i] = -__builtin_inff();
+}
+
+// Scores become change(score, index, lanes); the largest one. A NaN may be lost: its exponential is NaN in any case.
+template <class Change>
+RL_INLINE float largest(float* row, int64_t n, Change change) {
+  const V none = set(-__builtin_inff());
+  V most[4] = {none, none, none, none};
+  int64_t i = 0;
+  for (; i + 4 * kWidth <= n; i += 4 * kWidth)
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      const V s = change(load(row + i + k * kWidth), i + k * kWidth, kWidth);
+      store(row + i + k * kWidth, s);
+      most[k] = max(s, most[k]);
+    }
+  for (; i < n; i += kWidth) {
+    const int lanes = n - i < kWidth ? int(n - i) : kWidth;
+    const V s = select(first_lanes(lanes), change(load(row + i), i, lanes), none);
+    store(row + i, s);
+    most[0] = max(s, most[0]);
+  }
+  const V m = max(max(most[0], most[1]), max(most[2], most[3]));
+  return fold(m, [](V a, V b) { return max(a, b); });
+}
+
+RL_INLINE float largest(float* row, int64_t n) {
+  return largest(row, n, [](V s, int64_t, int) { return s; });
+}
+RL_INLINE float add_largest(float* row, int64_t n, const float* addend) {
+  return largest(row, n, [=](V s, int64_t i, int lanes) { return s + load_n(addend + i, lanes); });
+}
+RL_INLINE float keep_largest(float* row, int64_t n, const uint8_t* mask) {
+  return largest(row, n, [=](V s, int64_t i, int lanes) {
+    return select(load_mask_n(mask + i, lanes), s, set(-__builtin_inff()));
+  });
+}
+
+// The first n scores, none above `most`, become exponentials, what follows up to `end` zero. The exponentials' sum.
+RL_INLINE float exponentiate(float* row, int64_t n, int64_t end, float most) {
+  const V peak = set(most == -__builtin_inff() ? 0.0f : most), log2e = set(kLog2E);
+  Partials<Sum> sum;
+  int64_t i = 0;
+  const auto step = [&](int k) __attribute__((always_inline)) {
+    const V e = exp2_of_negative((load(row + i + k * kWidth) - peak) * log2e);
+    store(row + i + k * kWidth, e);
+    sum.v[k] = sum.v[k] + e;
+  };
+  for (; i + kPartials <= n; i += kPartials)
+#pragma GCC unroll 8
+    for (int k = 0; k < Partials<Sum>::kVectors; ++k) step(k);
+#pragma GCC unroll 8
+  for (int k = 0; k < Partials<Sum>::kVectors; ++k) {
+    if (i + k * kWidth >= n) break;
+    step(k);
+  }
+  for (i = (n + kWidth - 1) / kWidth * kWidth; i < end; i += kWidth) store(row + i, zero());
+  return sum.combine();
+}
+
+}  // namespace
+}  // namespace rushlight
