@@ -314,6 +314,13 @@ def test_a_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert broken.engines["onnxruntime"].is_measured
 
 
+def test_a_conversion_that_fails_says_why(tmp_path: Path, process: Callable[[], Process]) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"no model")
+    with process() as worker, pytest.raises(EngineError, match=r"rushlight export: .*broken\.onnx"):
+        worker.ask("prepare", 60, model=str(path), precision="fp32", inputs=[], folder=str(tmp_path))
+
+
 def test_engines_are_named_once() -> None:
     assert [engine.name for engine in ENGINES.values()] == list(ENGINES)
     assert next(iter(ENGINES)) == "rushlight"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from functools import cache
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,10 @@ class Rushlight(Engine):
 def _command(*words: str | Path) -> None:
     from rushlight.cli import main
 
-    if main([str(word) for word in words]) != 0:
-        raise RuntimeError(f"rushlight {words[0]} failed")
+    with redirect_stderr(StringIO()) as said:
+        code = main([str(word) for word in words])
+    if code != 0:
+        raise RuntimeError(f"rushlight {words[0]}: {said.getvalue().strip()}")
 
 
 @cache
