@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,6 +280,27 @@ def test_processes_name_errors_end_in_time_and_leave_nothing(process: Callable[[
         os.kill(worker._popen.pid, signal.SIGKILL)
         with pytest.raises(EngineError, match="ended during state with signal SIGKILL"):
             worker.ask("state", 60)
+
+
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    code = f"""if True:
+        import os, signal, sys
+        from pathlib import Path
+        from benchmarks.peers.process import Process
+        process = Process("rushlight", {{}}, Path({str(tmp_path / "log")!r}))
+        try:
+            process.ask("answer", 60, batch=1, path="x")
+        except Exception:
+            print(process._popen.pid, flush=True)
+        os.kill(process._popen.pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGKILL)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    stat = Path("/proc") / done.stdout.strip() / "stat"
+    for _ in range(100):
+        if not stat.exists() or stat.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker lives on")
 
 
 def test_a_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ run goes on where it was.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -167,6 +168,7 @@ def finish(results: Results, options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is ended
     try:
         if options.report:
             finish(Results.read(options.results), options)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -91,7 +93,11 @@ class Worker:
         return answer
 
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
 def main() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped process would not see its input end
     engine = ENGINES[sys.argv[1]]()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
