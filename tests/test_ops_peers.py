@@ -96,6 +96,13 @@ def dequantize(x: Tensor, scale: Tensor, zero_point: Tensor, *, axis: int | None
     return (x.to(scale.dtype) - zero_point.reshape(shape).to(scale.dtype)) * scale.reshape(shape)
 
 
+def fma(x: Tensor, scale: Tensor, offset: Tensor, *, activation: str, alpha: float, beta: float) -> Tensor:
+    y = torch.addcmul(offset, x, scale)
+    if activation == "clamp":
+        return y.clamp(alpha, beta)
+    return y if activation == "none" else getattr(functional, activation)(y)
+
+
 PEERS: dict[str, Callable[..., Tensor]] = {
     "all": reduction(torch.all),
     "any": reduction(torch.any),
@@ -103,6 +110,7 @@ PEERS: dict[str, Callable[..., Tensor]] = {
     "cumsum": lambda x, dim: torch.cumsum(x, dim, dtype=x.dtype),
     "dequantize": dequantize,
     "div": div,
+    "fma": fma,
     "group_norm": channels_first(group_norm),
     "layer_norm": layer_norm,
     "logsumexp": logsumexp,
@@ -123,6 +131,7 @@ UNDEFINED_IN_PEER: dict[str, Callable[[Case], bool]] = {
 WITH_ANOTHER_TRUTH = {
     "cast": "below",
     "qadd": "tests/test_integer.py",
+    "qaffine": "tests/kernels/test_quantize.py",
     "qavg_pool2d": "tests/test_integer.py",
     "qconv2d": "tests/test_integer.py",
     "qlinear": "tests/test_integer.py",

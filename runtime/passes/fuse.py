@@ -1,17 +1,19 @@
-"""Moves sums and activations into the epilogue of the layer before them."""
+"""Moves sums and activations into the epilogue of the layer before them; a product and a sum become one operator."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..ir import Graph, Node, Value
 from ..ops.activation import ACTIVATIONS, match_activation
-from .rewrite import Rewriter, Rules
+from .rewrite import Rewriter, Rules, with_constant
 
 WITH_RESIDUAL = ("conv2d", "linear")
 """Layers that can add a tensor before their activation."""
 
 
 def fuse_layers(graph: Graph) -> bool:
-    """activation(layer + residual) becomes one node. True if there was any.
+    """activation(layer + residual) becomes one node, and so does activation(x * scale + offset). True if there was any.
 
     Layers are those that have the attributes `activation` and `residual`.
     """
@@ -51,7 +53,26 @@ def _fuse_residual(rewriter: Rewriter, node: Node) -> Value | None:
     return out
 
 
+def _fuse_fma(rewriter: Rewriter, node: Node) -> Value | None:
+    """A product and a sum with constants of a channel, or of all: what a batch norm comes to."""
+    operands = with_constant(node)
+    product = None if operands is None else rewriter.private(operands[0], "mul")
+    factors = None if product is None else with_constant(product)
+    if operands is None or factors is None:
+        return None
+    x, scale, offset = factors[0], factors[1], operands[1]
+    if x.dtype != np.float32 or x.type != node.output.type or not _along_one_axis(x.type.rank, scale, offset):
+        return None
+    out: Value = rewriter.builder.fma(x, scale, offset)
+    return out
+
+
+def _along_one_axis(rank: int, *constants: Value) -> bool:
+    shapes = ((1,) * (rank - constant.type.rank) + constant.type.static_shape() for constant in constants)
+    return len({axis for shape in shapes for axis, size in enumerate(shape) if size != 1}) <= 1
+
+
 _RULES: Rules = {
     **{entry.op: (_fuse_activation,) for entry in ACTIVATIONS.values()},
-    "add": (_fuse_residual,),
+    "add": (_fuse_residual, _fuse_fma),
 }

@@ -243,3 +243,20 @@ def test_a_graph_without_anything_to_do_is_unchanged():
     before = str(b.graph)
     assert not canonicalize(b.graph)
     assert str(b.graph) == before
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 1), (1,), ()])
+def test_a_batch_norm_without_a_layer_is_one_operator(shape):
+    graph = single(lambda b, x: b.relu(b.add(b.mul(x, weights(*shape)), weights(7, 1, 1, seed=1))), (2, 7, 4, 3))
+    out = check(graph, {"fma": 1}, fuse_epilogues)
+    assert out.nodes[0].attrs["activation"] == "relu"
+    decompose(out, lambda node: node.op.name != "fma")
+    check_same(graph, out)
+    assert ops(out) == {"mul": 1, "add": 1, "relu": 1}
+
+
+@pytest.mark.parametrize("other", [(4, 3), (7, 4, 3)])
+def test_constants_along_several_axes_stay(other):
+    graph = single(lambda b, x: b.add(b.mul(x, weights(7, 1, 1)), weights(*other, seed=1)), (2, 7, 4, 3))
+    assert not fuse_epilogues(graph)
+    assert ops(graph) == {"mul": 1, "add": 1}

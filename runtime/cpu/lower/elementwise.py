@@ -9,6 +9,7 @@ import numpy as np
 
 from ...ir import Node, Value
 from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ..activation import activation_params
 from ..strides import MAX_AXES, broadcast_loops
 
 ALPHA = {"leaky_relu": "negative_slope", "elu": "alpha"}
@@ -46,7 +47,7 @@ def _function_params(name: str, attrs: Mapping[str, Any]) -> dict[str, Param]:
 def lower_broadcast(node: Node, lower: Lowering) -> bool:
     """An operator whose inputs broadcast to its output, by the kernel of its name."""
     values = [value for value in node.inputs if value is not None]
-    family = "where" if node.op.name == "where" else "binary"
+    family = node.op.name if node.op.name in ("fma", "where") else "binary"
     row = lower.find(family, node.op.name, "".join(short_dtype(v.dtype) for v in (*values, node.output)))
     if row is None:
         return False
@@ -54,6 +55,8 @@ def lower_broadcast(node: Node, lower: Lowering) -> bool:
     params = broadcast_params(values, node.output, names, lower)
     if params is None:
         return False
+    if family == "fma":
+        params |= activation_params(node.attrs)
     memory = [(node.output, value) for value in values if value.type == node.output.type]
     operands = [*(lower.view(value).operand for value in values), node.output]
     lower.step(node, row, dict(zip(names, operands, strict=True)), params, in_place=memory)
@@ -75,4 +78,4 @@ def broadcast_params(
 
 RULES: Mapping[str, Rule] = {"unary": lower_unary, "cast": lower_unary, "binary": lower_broadcast}
 
-ROW_READERS: Mapping[str, Sequence[str]] = {"binary": ("a", "b", "x", "weight", "condition")}
+ROW_READERS: Mapping[str, Sequence[str]] = {"binary": ("a", "b", "x", "weight", "condition", "scale", "offset")}
