@@ -19,7 +19,7 @@ from .trial import EQUAL_MARGIN, MARGIN, attempt, best, calibrate
 SCHEMES = ("int8",)
 OBSERVERS = ("auto", *METHODS)
 
-DECOMPOSED = ("conv1d", "conv_transpose1d", "conv_transpose2d", "adaptive_avg_pool2d")
+DECOMPOSED = ("conv1d", "conv_transpose1d", "conv_transpose2d", "adaptive_avg_pool2d", "lstm", "gru")
 """Operators that are quantized as what they are made of."""
 
 

@@ -147,3 +147,20 @@ def test_attention_takes_rows_first() -> None:
 
     counts, _ = rewrite(build, "N", 5, 8)
     assert counts == {"reshape": 2, "scaled_dot_product_attention": 1}
+
+
+@pytest.mark.parametrize("op", ["lstm_scan", "gru_scan"])
+def test_recurrent_layers_run_as_their_inputs_are_held(op: str) -> None:
+    gates, hidden = (4, 3) if op == "lstm_scan" else (3, 3)
+    state = np.zeros((1, 2, hidden), np.float32)
+
+    def build(b: GraphBuilder, x: Any) -> Any:
+        x = b.permute(x, dims=(1, 0, 2))
+        for _ in range(2):
+            products = b.linear(x, weights(gates * hidden, x.shape[2]))
+            states = [state] * (gates - 2)
+            x = b.add_node(op, [products, *states, weights(1, gates * hidden, hidden)], {"batch_first": False})[0]
+        return b.permute(x, dims=(1, 0, 2))
+
+    counts, _ = rewrite(build, 2, 4, 5)
+    assert counts == {"linear": 2, op: 2}

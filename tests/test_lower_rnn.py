@@ -15,10 +15,11 @@ from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
+from rushlight.runtime.plan.prepare import prepare
 
 
 def cases() -> Iterator[Any]:
-    for op in ("lstm", "gru"):
+    for op in ("lstm", "gru", "lstm_scan", "gru_scan"):
         for index, case in enumerate(get(op).cases()):
             yield pytest.param(op, case, id=f"{op}-{index}")
 
@@ -31,7 +32,7 @@ def test_like_the_reference(op: str, case: Any) -> None:
     b = GraphBuilder()
     values, arrays = [], []
     for name, array in zip(definition.inputs, case.inputs, strict=True):
-        if array is None or name.startswith(("w_", "b_")):
+        if array is None or name.startswith(("w_", "b")):
             values.append(array)
         else:
             values.append(b.input(name, array.dtype, array.shape))
@@ -40,7 +41,8 @@ def test_like_the_reference(op: str, case: Any) -> None:
         b.output(name, value)
     first: list[bytes] | None = None
     for isa in _core.available_isas():
-        plan = Plan(b.graph, cpu_backend(isa))
+        backend = cpu_backend(isa)
+        plan = Plan(prepare(b.graph, backend), backend)
         assert all(isinstance(step, KernelStep) for step in plan.steps)
         out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(arrays)
         for got, wanted in zip(out, expected, strict=True):

@@ -74,6 +74,22 @@ def test_convolutional_chains_are_integer_from_end_to_end() -> None:
     assert sqnr(expected, run_reference(quantized.graph, {"image": x})["logits"]) > 20
 
 
+@pytest.mark.parametrize(("op", "gates"), [("lstm", 4), ("gru", 3)])
+def test_inputs_of_recurrent_layers_are_integer(op: str, gates: int) -> None:
+    b = GraphBuilder()
+    x = b.input("x", np.float32, (6, "N", 5))
+    states = [b.full(shape=(1, x.shape[1], 7), value=0.0, dtype="float32")] * (gates - 2)
+    matrices = [weights(1, gates * 7, 5), weights(1, gates * 7, 7), weights(1, gates * 7), weights(1, gates * 7)]
+    b.output("y", b.add_node(op, [x, *states, *matrices])[0])
+    program: Program = b.build()
+    data = {"x": RNG.standard_normal((6, 8, 5)).astype(np.float32)}
+    quantized = quantize(program, [data])
+    counts = Counter(node.op.name for node in quantized.graph.nodes)
+    assert (counts["linear"], counts["quantize"], counts[f"{op}_scan"]) == (1, 1, 1)
+    expected, got = (load(p).run(data)["y"] for p in (program, quantized))
+    assert 0 < np.abs(got - expected).max() < 0.02
+
+
 def test_integer_operators_compute_what_the_file_says() -> None:
     """The lowered graph against the quantize/dequantize graph in float: equal up to the rounding of ties."""
     quantized = quantize(cnn(), {"image": images(16)})

@@ -24,8 +24,6 @@ def _gemm(step: KernelStep) -> str:
         (_, right) = node.inputs
         packed = "packed at load" if right is not None and right.is_constant else "packed in every run"
         return f"product of matrices, the right one {packed}"
-    if node.op.family == "rnn":
-        return "the inputs of all steps in one product"
     if "groups" not in node.attrs:
         return "product with weights packed at load"
     weight = node.inputs[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,20 @@ from .opdef import Array, Attr, Case, define, get
 from .samples import sample
 from .shapes import FLOAT, check_kind, check_same_dtype
 
+if TYPE_CHECKING:
+    from ..ir.builder import GraphBuilder
+    from ..ir.graph import Value
+
 _ATTRS = {
     "batch_first": Attr("bool", False, "x and y are [N, T, ...] instead of [T, N, ...]"),
     "bidirectional": Attr("bool", False),
     "reverse": Attr("bool", False, "the only direction runs from the last step to the first"),
+}
+
+
+_GRU_ATTRS = {
+    **_ATTRS,
+    "linear_before_reset": Attr("bool", True, "the reset gate multiplies after the product, as in PyTorch"),
 }
 
 
@@ -28,30 +38,34 @@ def _infer(
     gates: int,
     x: TensorType,
     states: dict[str, TensorType],
-    weights: tuple[TensorType, TensorType],
+    weights: tuple[TensorType | None, TensorType],
     biases: dict[str, TensorType | None],
     batch_first: bool,
     bidirectional: bool,
     reverse: bool,
 ) -> TensorType:
-    """Checks all operands; the type of y."""
+    """Checks all operands; the type of y. `weights`: of the inputs, None where x holds their products; of the state."""
     check_kind("x", x, FLOAT)
     directions = 2 if bidirectional else 1
     if bidirectional and reverse:
         raise ShapeError("bidirectional and reverse exclude each other")
     w_ih, w_hh = weights
-    if x.rank != 3 or w_ih.rank != 3 or w_hh.rank != 3:
+    if x.rank != 3 or (w_ih is not None and w_ih.rank != 3) or w_hh.rank != 3:
         raise ShapeError(f"x {x}, w_ih {w_ih} and w_hh {w_hh} must have 3 dimensions")
     hidden = w_hh.shape[2]
+    outputs = hidden * gates
+    if w_ih is None and x.shape[2] != directions * outputs:
+        raise ShapeError(f"x is {x}, expected {directions * outputs} products a step")
     batch = x.shape[0 if batch_first else 1]
     expected = {
-        "w_ih": (w_ih, (directions, hidden * gates, x.shape[2])),
-        "w_hh": (w_hh, (directions, hidden * gates, hidden)),
+        "w_ih": (w_ih, (directions, outputs, x.shape[2])),
+        "w_hh": (w_hh, (directions, outputs, hidden)),
         **{name: (state, (directions, batch, hidden)) for name, state in states.items()},
-        **{name: (bias, (directions, hidden * gates)) for name, bias in biases.items() if bias is not None},
+        **{name: (bias, (directions, hidden if name == "bias" else outputs)) for name, bias in biases.items()},
     }
     for name, (given, shape) in expected.items():
-        assert given is not None
+        if given is None:
+            continue
         check_same_dtype(name, given, "x", x)
         if given.shape != shape:
             raise ShapeError(f"{name} is {given}, expected [{', '.join(map(str, shape))}]")
@@ -108,16 +122,55 @@ def _lstm(
     b_hh: Array | None = None,
     **attrs: bool,
 ) -> tuple[Array, ...]:
+    products = _multiply_inputs(x, w_ih)
+    for bias in (b_ih, b_hh):
+        products = products if bias is None else products + bias.reshape(-1)
+    return _lstm_scan(products, h0, c0, w_hh, **attrs)
+
+
+def _multiply_inputs(x: Array, w_ih: Array) -> Array:
+    """The products of the inputs, direction after direction."""
+    products: Array = x @ w_ih.reshape(-1, w_ih.shape[2]).T
+    return products
+
+
+def _lstm_scan(x: Array, h0: Array, c0: Array, w_hh: Array, **attrs: bool) -> tuple[Array, ...]:
     def step(direction: int, x_t: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
-        sums = x_t @ w_ih[direction].T + h @ w_hh[direction].T
-        for bias in (b_ih, b_hh):
-            sums = sums if bias is None else sums + bias[direction]
+        sums = np.split(x_t, len(w_hh), axis=-1)[direction] + h @ w_hh[direction].T
         i, f, g, o = np.split(sums, 4, axis=-1)
         c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
         return _sigmoid(o) * np.tanh(c), c
 
     return _scan(x, (h0, c0), step, **attrs)
+
+
+def _infer_lstm_scan(
+    x: TensorType, h0: TensorType, c0: TensorType, w_hh: TensorType, **attrs: bool
+) -> tuple[TensorType, ...]:
+    return _infer(4, x, {"h0": h0, "c0": c0}, (None, w_hh), {}, **attrs), h0, c0
+
+
+def _decompose_lstm(
+    b: GraphBuilder,
+    x: Value,
+    h0: Value,
+    c0: Value,
+    w_ih: Value,
+    w_hh: Value,
+    b_ih: Value | None = None,
+    b_hh: Value | None = None,
+    **attrs: bool,
+) -> tuple[Value, ...]:
+    bias = b.add(b_ih, b_hh) if b_ih is not None and b_hh is not None else (b_hh if b_ih is None else b_ih)
+    return b.add_node("lstm_scan", [_inputs_layer(b, x, w_ih, bias), h0, c0, w_hh], attrs)
+
+
+def _inputs_layer(b: GraphBuilder, x: Value, w_ih: Value, bias: Value | None) -> Value:
+    directions, outputs, width = w_ih.shape
+    flat = None if bias is None else b.reshape(bias, shape=(directions * outputs,))
+    out: Value = b.linear(x, b.reshape(w_ih, shape=(directions * outputs, width)), flat)
+    return out
 
 
 def _infer_gru(
@@ -141,29 +194,77 @@ def _gru(
     w_hh: Array,
     b_ih: Array | None = None,
     b_hh: Array | None = None,
-    *,
-    linear_before_reset: bool,
     **attrs: bool,
+) -> tuple[Array, ...]:
+    bias = np.zeros(w_hh.shape[:2], x.dtype) if b_ih is None else b_ih.copy()
+    inner = None
+    if b_hh is not None:
+        shared = w_hh.shape[2] * 2
+        bias[:, :shared] += b_hh[:, :shared]
+        inner = b_hh[:, shared:]
+    return _gru_scan(_multiply_inputs(x, w_ih) + bias.reshape(-1), h0, w_hh, inner, **attrs)
+
+
+def _gru_scan(
+    x: Array, h0: Array, w_hh: Array, bias: Array | None = None, *, linear_before_reset: bool, **attrs: bool
 ) -> tuple[Array, ...]:
     hidden = w_hh.shape[2]
 
     def step(direction: int, x_t: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         (h,) = states
-        weight = w_hh[direction]
-        bias = np.zeros(len(weight), x.dtype) if b_hh is None else b_hh[direction]
-        inner = x_t @ w_ih[direction].T
-        if b_ih is not None:
-            inner = inner + b_ih[direction]
-        outer = h @ weight[: 2 * hidden].T + bias[: 2 * hidden]
-        r, z = np.split(_sigmoid(inner[:, : 2 * hidden] + outer), 2, axis=-1)
-        if linear_before_reset:
-            state = r * (h @ weight[2 * hidden :].T + bias[2 * hidden :])
-        else:
-            state = (r * h) @ weight[2 * hidden :].T + bias[2 * hidden :]
+        gates, last = np.split(w_hh[direction], [2 * hidden])
+        inner = np.split(x_t, len(w_hh), axis=-1)[direction]
+        r, z = np.split(_sigmoid(inner[:, : 2 * hidden] + h @ gates.T), 2, axis=-1)
+        start = 0 if bias is None else bias[direction]
+        state = r * (h @ last.T + start) if linear_before_reset else (r * h) @ last.T + start
         n = np.tanh(inner[:, 2 * hidden :] + state)
         return ((1 - z) * n + z * h,)
 
     return _scan(x, (h0,), step, **attrs)
+
+
+def _infer_gru_scan(
+    x: TensorType,
+    h0: TensorType,
+    w_hh: TensorType,
+    bias: TensorType | None = None,
+    *,
+    linear_before_reset: bool,
+    **attrs: bool,
+) -> tuple[TensorType, ...]:
+    return _infer(3, x, {"h0": h0}, (None, w_hh), {"bias": bias}, **attrs), h0
+
+
+def _decompose_gru(
+    b: GraphBuilder,
+    x: Value,
+    h0: Value,
+    w_ih: Value,
+    w_hh: Value,
+    b_ih: Value | None = None,
+    b_hh: Value | None = None,
+    **attrs: bool,
+) -> tuple[Value, ...]:
+    """The bias of the state's product stays where the reset gate multiplies it; the others join those of the inputs."""
+    bias, inner = b_ih, None
+    if b_hh is not None:
+        directions, _, hidden = w_hh.shape
+        parts = [(0, 2 * hidden), (2 * hidden, 3 * hidden)]
+        shared, inner = (b.slice(b_hh, axes=[1], starts=[start], ends=[end], steps=[1]) for start, end in parts)
+        shared = b.concat(shared, np.zeros((directions, hidden), b_hh.dtype), dim=1)
+        bias = shared if b_ih is None else b.add(b_ih, shared)
+    return b.add_node("gru_scan", [_inputs_layer(b, x, w_ih, bias), h0, w_hh, inner], attrs)
+
+
+def _scan_cases(gates: int, states: int) -> Iterator[Case]:
+    """The cases of the layers, with random products."""
+    for case in _cases(gates, states):
+        x, w_hh, b_hh = case.inputs[0], case.inputs[2 + states], case.inputs[4 + states]
+        assert x is not None
+        assert w_hh is not None
+        products = sample((*x.shape[:2], w_hh.shape[0] * w_hh.shape[1]), low=-1, high=1, seed=7)
+        bias = () if gates == 4 else (None if b_hh is None else b_hh[:, -w_hh.shape[2] :],)
+        yield Case((products, *case.inputs[1 : 1 + states], w_hh, *bias), case.attrs)
 
 
 def _cases(gates: int, states: int) -> Iterator[Case]:
@@ -195,6 +296,7 @@ lstm = define(
     infer=_infer_lstm,
     reference=_lstm,
     cases=lambda: _cases(4, 2),
+    decompose=_decompose_lstm,
     doc="LSTM: x [T, N, I], states [D, N, H], weights [D, 4H, I] and [D, 4H, H], gates i, f, g, o; y [T, N, D H].",
 )
 
@@ -203,12 +305,35 @@ gru = define(
     family="rnn",
     inputs=("x", "h0", "w_ih", "w_hh", "b_ih?", "b_hh?"),
     outputs=("y", "hn"),
-    attrs={
-        **_ATTRS,
-        "linear_before_reset": Attr("bool", True, "the reset gate multiplies after the product, as in PyTorch"),
-    },
+    attrs=_GRU_ATTRS,
     infer=_infer_gru,
     reference=_gru,
     cases=lambda: _cases(3, 1),
+    decompose=_decompose_gru,
     doc="GRU: x [T, N, I], state [D, N, H], weights [D, 3H, I] and [D, 3H, H], gates r, z, n; y [T, N, D H].",
+)
+
+lstm_scan = define(
+    "lstm_scan",
+    family="rnn",
+    inputs=("x", "h0", "c0", "w_hh"),
+    outputs=("y", "hn", "cn"),
+    attrs=_ATTRS,
+    infer=_infer_lstm_scan,
+    reference=_lstm_scan,
+    cases=lambda: _scan_cases(4, 2),
+    doc="The recurrence of lstm: x [T, N, 4 D H] holds the products of the inputs and all biases.",
+)
+
+gru_scan = define(
+    "gru_scan",
+    family="rnn",
+    inputs=("x", "h0", "w_hh", "bias?"),
+    outputs=("y", "hn"),
+    attrs=_GRU_ATTRS,
+    infer=_infer_gru_scan,
+    reference=_gru_scan,
+    cases=lambda: _scan_cases(3, 1),
+    doc="The recurrence of gru: x [T, N, 3 D H] holds the products of the inputs and all biases but that of the "
+    "state's product in n, bias [D, H].",
 )

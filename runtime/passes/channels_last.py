@@ -23,6 +23,7 @@ Perm: TypeAlias = tuple[int, ...]
 
 NCHW_OF_NHWC: Perm = (0, 3, 1, 2)
 HEADS_OF_ROWS: Perm = (0, 2, 1, 3)
+SECOND_FIRST: Perm = (1, 0, 2)
 
 ELEMENTWISE = ("unary", "cast", "binary")
 
@@ -207,6 +208,22 @@ class _Walk:
         new = self.emit(node.op.name, [held.value, *rest], node.attrs, node)
         self.record(node.output, new.output, held.perm)
         return True
+
+    def recurrence(self, node: Node) -> bool:
+        """Time or batch first, as the inputs are held."""
+        x = node.inputs[0]
+        assert x is not None
+        held = self.holding(x)
+        if held.perm != SECOND_FIRST:
+            return False
+        rest = [None if v is None else self.logical(v) for v in node.inputs[1:]]
+        attrs = {**node.attrs, "batch_first": not node.attrs["batch_first"]}
+        new = self.emit(node.op.name, [held.value, *rest], attrs, node)
+        for old, out in zip(node.outputs, new.outputs, strict=True):
+            self.record(old, out, SECOND_FIRST if old is node.outputs[0] else (0, 1, 2))
+        return True
+
+    visit_lstm = visit_gru = visit_lstm_scan = visit_gru_scan = recurrence
 
     visit_linear = visit_qlinear = visit_layer_norm = visit_rms_norm = rows
 

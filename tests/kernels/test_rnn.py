@@ -23,7 +23,7 @@ SIZES = [(5, 3, 16), (4, 1, 17), (3, 6, 33), (1, 1, 1), (0, 2, 4), (2, 9, 8), (7
 def case(op: str, size: tuple[int, int, int]) -> dict[str, Array]:
     """x holds the products of the inputs; it is given time first."""
     steps, rows, hidden = size
-    gates = 4 if op == "lstm" else 3
+    gates = 4 if op == "lstm_scan" else 3
     rng = np.random.default_rng(hidden)
 
     def uniform(*shape: int) -> Array:
@@ -34,7 +34,7 @@ def case(op: str, size: tuple[int, int, int]) -> dict[str, Array]:
         "h0": uniform(rows, hidden),
         "w": uniform(gates * hidden, hidden),
     }
-    return operands | ({"c0": uniform(rows, hidden)} if op == "lstm" else {"bias": uniform(hidden)})
+    return operands | ({"c0": uniform(rows, hidden)} if op == "lstm_scan" else {"bias": uniform(hidden)})
 
 
 def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, threads: int = 1) -> dict[str, Array]:
@@ -62,17 +62,12 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
 
 
 def reference(op: str, given: dict[str, Array], reverse: bool, linear: bool) -> list[Array]:
-    """The operator's float64 reference; its inputs' products are x itself: w_ih is the identity."""
+    """The operator's float64 reference."""
     wide = {name: array.astype(np.float64) for name, array in given.items()}
-    width, hidden = wide["w"].shape
-    states = [wide[name][None] for name in ("h0", "c0") if name in wide]
-    bias = np.zeros((1, width))
-    if "bias" in wide:
-        bias[0, 2 * hidden :] = wide["bias"]
+    inputs = [wide["x"], *(wide[name][None] for name in ("h0", "c0", "w", "bias") if name in wide)]
     attrs: dict[str, Any] = {"reverse": reverse}
-    if op == "gru":
+    if op == "gru_scan":
         attrs["linear_before_reset"] = linear
-    inputs = [wide["x"], *states, np.eye(width)[None], wide["w"][None], np.zeros((1, width)), bias]
     y, *last = get(op).run_reference(inputs, get(op).complete_attrs(attrs))
     return [y, *(state[0] for state in last)]
 

@@ -5,10 +5,10 @@
 //
 //   sigmoid(v), tanh(v)     fractions, see gates.h; a product of two divides once, the product of what is under them
 //
-//   "lstm", gates i f g o:  a(g) = dot(g, h, x(g))
+//   "lstm_scan", gates i f g o:  a(g) = dot(g, h, x(g))
 //     c = fma(sigmoid(a(f)), c, sigmoid(a(i)) * tanh(a(g)))
 //     h = sigmoid(a(o)) * tanh(c)
-//   "gru", gates r z n:  r = sigmoid(dot(r, h, x(r))),  z = sigmoid(dot(z, h, x(z)))
+//   "gru_scan", gates r z n:  r = sigmoid(dot(r, h, x(r))),  z = sigmoid(dot(z, h, x(z)))
 //     m = tanh(fma(r, dot(n, h, bias), x(n)))    if linear_before_reset
 //     m = tanh(x(n) + dot(n, r * h, bias))       otherwise
 //     h = fma(z, h, (1 - z) * m)
