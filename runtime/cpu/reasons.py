@@ -68,6 +68,7 @@ _FAMILIES: Mapping[str, str | Callable[[KernelStep], str]] = {
     "binary": "one result an element",
     "cast": "one result an element",
     "depthwise": "a filter for every channel: no product to make of it",
+    "fma": "product, sum and activation in one pass",
     "gemm": _gemm,
     "index": "rows by index, which are checked",
     "move": _move,
