@@ -151,6 +151,22 @@ def recurrent(cell, states):
     return run
 
 
+def scan(cell, states):
+    """The layer whose input weights pass every direction its own products."""
+    layer = recurrent(cell, states)
+
+    def run(x, *operands, **attrs):
+        initial, w_hh = operands[:states], operands[states]
+        directions, gates, hidden = w_hh.shape
+        w_ih = torch.eye(directions * gates, dtype=torch.float64).reshape(directions, gates, -1)
+        b_ih, b_hh = torch.zeros(2, directions, gates, dtype=torch.float64)
+        if len(operands) > states + 1 and operands[-1] is not None:
+            b_hh[:, -hidden:] = operands[-1]
+        return layer(x, *initial, w_ih, w_hh, b_ih, b_hh, **attrs)
+
+    return run
+
+
 def scatter(x, index, src, *, dim, reduction):
     index = index % x.shape[dim]
     if reduction == "none":
@@ -201,6 +217,8 @@ PEERS = {
     "window_attention": window_attention,
     "lstm": recurrent(torch.nn.LSTM, 2),
     "gru": recurrent(torch.nn.GRU, 1),
+    "lstm_scan": scan(torch.nn.LSTM, 2),
+    "gru_scan": scan(torch.nn.GRU, 1),
     "reshape": lambda x, shape: x.reshape(shape),
     "permute": lambda x, dims: x.permute(dims) if dims else x,
     "expand": lambda x, shape: x.expand(shape),
