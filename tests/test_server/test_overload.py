@@ -31,7 +31,7 @@ def until(condition: Any) -> None:
 
 def test_full_queue_and_recovery(start: Start, fakes: Fakes) -> None:
     model = fakes.affine()
-    running = start({"affine": model, "other": fakes.affine()}, queue=4)
+    running = start({"affine": model, "other": fakes.affine()}, queue=4, max_running=2)
     client = running.client()
     lane = running.state.models.find("affine")
     model.hold()
