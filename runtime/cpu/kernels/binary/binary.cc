@@ -44,11 +44,6 @@ constexpr Field kFields[] = {
 
 constexpr Operand kOperands[] = {{"a", false}, {"b", false}, {"out", true}};
 
-Blocks blocks_of(const void* params) {
-  const auto& p = *static_cast<const BinaryParams*>(params);
-  return {p.rank, p.shape};
-}
-
 }  // namespace
 
 extern const Family family_binary;
@@ -61,9 +56,11 @@ const Family family_binary = {
     .n_operands = std::size(kOperands),
     .rows = kRows,
     .n_rows = std::size(kRows),
-    .tasks = [](const Row&, const void* params) { return blocks_of(params).tasks(); },
-    .cost_ns = [](const Row& row,
-                  const void* params) { return kCost[&row - kRows] * 1e-3 * double(blocks_of(params).elements()); },
+    .tasks = [](const Row&, const void* params) { return blocks_of<BinaryParams>(params).tasks(); },
+    .cost_ns =
+        [](const Row& row, const void* params) {
+          return kCost[&row - kRows] * 1e-3 * double(blocks_of<BinaryParams>(params).elements());
+        },
     .scratch_bytes = [](const Row&, const void*) -> size_t { return 0; },
     .packed_bytes = nullptr,
     .pack = nullptr,

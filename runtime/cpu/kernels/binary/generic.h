@@ -4,6 +4,7 @@
 #include "kernels/binary/binary.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/pow.h"
+#include "kernels/vec/row_operand.h"
 
 namespace rushlight {
 namespace {
@@ -31,18 +32,6 @@ RL_INLINE void put(float* p, V v) { store(p, v); }
 RL_INLINE void put(uint8_t* p, M m) { store_mask(p, m); }
 RL_INLINE void put_n(float* p, V v, int n) { store_n(p, v, n); }
 RL_INLINE void put_n(uint8_t* p, M m, int n) { store_mask_n(p, m, n); }
-
-// An operand along a row: its elements, or one element again and again.
-struct Varying {
-  const float* p;
-  RL_INLINE V at(int64_t i) const { return load(p + i); }
-  RL_INLINE V at(int64_t i, int n) const { return load_n(p + i, n); }
-};
-struct Constant {
-  V v;
-  RL_INLINE V at(int64_t) const { return v; }
-  RL_INLINE V at(int64_t, int) const { return v; }
-};
 
 template <class Result, class A, class B, class Op>
 RL_INLINE void map_row(Result* out, A a, B b, int64_t n, Op op) {

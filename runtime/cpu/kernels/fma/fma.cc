@@ -27,11 +27,6 @@ constexpr Field kFields[] = {
 
 constexpr Operand kOperands[] = {{"x", false}, {"scale", false}, {"offset", false}, {"out", true}};
 
-Blocks blocks_of(const void* params) {
-  const auto& p = *static_cast<const FmaParams*>(params);
-  return {p.rank, p.shape};
-}
-
 }  // namespace
 
 extern const Family family_fma;
@@ -44,10 +39,10 @@ const Family family_fma = {
     .n_operands = std::size(kOperands),
     .rows = kRows,
     .n_rows = std::size(kRows),
-    .tasks = [](const Row&, const void* params) { return blocks_of(params).tasks(); },
+    .tasks = [](const Row&, const void* params) { return blocks_of<FmaParams>(params).tasks(); },
     .cost_ns =
         [](const Row& row, const void* params) {
-          return (row.isa == Isa::generic ? 1.0 : 0.1) * double(blocks_of(params).elements());
+          return (row.isa == Isa::generic ? 1.0 : 0.1) * double(blocks_of<FmaParams>(params).elements());
         },
     .scratch_bytes = [](const Row&, const void*) -> size_t { return 0; },
     .packed_bytes = nullptr,

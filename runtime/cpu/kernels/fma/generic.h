@@ -4,21 +4,10 @@
 #include "kernels/fma/fma.h"
 #include "kernels/vec/activation.h"
 #include "kernels/vec/broadcast.h"
+#include "kernels/vec/row_operand.h"
 
 namespace rushlight {
 namespace {
-
-// An operand along a row: its elements, or one element again and again.
-struct Varying {
-  const float* p;
-  RL_INLINE V at(int64_t i) const { return load(p + i); }
-  RL_INLINE V at(int64_t i, int n) const { return load_n(p + i, n); }
-};
-struct Constant {
-  V v;
-  RL_INLINE V at(int64_t) const { return v; }
-  RL_INLINE V at(int64_t, int) const { return v; }
-};
 
 template <class X, class Scale, class Offset>
 RL_INLINE void map_row(float* out, X x, Scale scale, Offset offset, int64_t n, V low, V high) {

@@ -33,11 +33,6 @@ constexpr Field kFields[] = {
 
 constexpr Operand kOperands[] = {{"a", false}, {"b", false}, {"out", true}};
 
-Blocks blocks_of(const void* params) {
-  const auto& p = *static_cast<const QbinaryParams*>(params);
-  return {p.rank, p.shape};
-}
-
 }  // namespace
 
 extern const Family family_qbinary;
@@ -50,10 +45,10 @@ const Family family_qbinary = {
     .n_operands = std::size(kOperands),
     .rows = kRows,
     .n_rows = std::size(kRows),
-    .tasks = [](const Row&, const void* params) { return blocks_of(params).tasks(); },
+    .tasks = [](const Row&, const void* params) { return blocks_of<QbinaryParams>(params).tasks(); },
     .cost_ns =
         [](const Row& row, const void* params) {
-          return (row.isa == Isa::generic ? 2.0 : 0.2) * double(blocks_of(params).elements());
+          return (row.isa == Isa::generic ? 2.0 : 0.2) * double(blocks_of<QbinaryParams>(params).elements());
         },
     .scratch_bytes = [](const Row&, const void*) -> size_t { return 0; },
     .packed_bytes = nullptr,

@@ -35,11 +35,6 @@ constexpr Field kFields[] = {
 
 constexpr Operand kOperands[] = {{"x", false}, {"scale", false}, {"zero_point", false}, {"out", true}};
 
-Blocks blocks_of(const void* params) {
-  const auto& p = *static_cast<const QuantizeParams*>(params);
-  return {p.rank, p.shape};
-}
-
 }  // namespace
 
 extern const Family family_quantize;
@@ -52,10 +47,10 @@ const Family family_quantize = {
     .n_operands = std::size(kOperands),
     .rows = kRows,
     .n_rows = std::size(kRows),
-    .tasks = [](const Row&, const void* params) { return blocks_of(params).tasks(); },
+    .tasks = [](const Row&, const void* params) { return blocks_of<QuantizeParams>(params).tasks(); },
     .cost_ns =
         [](const Row& row, const void* params) {
-          const double elements = double(blocks_of(params).elements());
+          const double elements = double(blocks_of<QuantizeParams>(params).elements());
           if (std::strcmp(row.op, "qlut")) return (row.isa == Isa::generic ? 1.0 : 0.2) * elements;
           return (row.isa == Isa::generic ? 0.33 : row.isa == Isa::avx512vnni ? 0.03 : 0.12) * elements;
         },

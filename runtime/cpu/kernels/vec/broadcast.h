@@ -26,6 +26,13 @@ struct Blocks {
   int64_t elements() const { return rows * columns; }
 };
 
+// The cut of a call whose Params have `rank` and `shape`.
+template <class Params>
+Blocks blocks_of(const void* params) {
+  const auto& p = *static_cast<const Params*>(params);
+  return {p.rank, p.shape};
+}
+
 // Calls row(out, offsets, n) for every run of n elements of tasks [begin, end): the result's first element and the
 // operands' in elements. Strides of operand k are strides[k][axis].
 template <int N, class RowFn>
