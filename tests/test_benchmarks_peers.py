@@ -34,7 +34,7 @@ MACHINE = {
 
 
 def outcome(*rounds: list[float], **fields: object) -> Outcome:
-    made = Outcome("1.0", peak_mb=10, difference=1e-6, sqnr_db=100, load_s=0.5, first_s=0.25)
+    made = Outcome("1.0", first_mb=9, peak_mb=10, difference=1e-6, sqnr_db=100, load_s=0.5, first_s=0.25)
     if rounds:
         made.add_times(rounds)
     for name, value in fields.items():
@@ -83,7 +83,7 @@ def results(path: Path) -> Results:
     made.put(
         row(
             Setting("resnet50", "int8", 1, 1, ""),
-            rushlight=outcome([8.0], sqnr_db=20.0, peak_mb=30),
+            rushlight=outcome([8.0], sqnr_db=20.0, first_mb=8, peak_mb=30),
             onnxruntime=outcome([4.0], sqnr_db=21.5),
             openvino=outcome(error="EngineError: no"),
             torch=outcome(refusal="has no tool for int8 here"),
@@ -109,7 +109,16 @@ def test_conclusions_name_means_and_shortcomings(tmp_path: Path) -> None:
         "int8 against our own fp32: geometric mean 0.50, least 0.50 (resnet50 int8, 1 thread, batch 1).",
         "resnet50 int8, 1 thread, batch 1: openvino failed: EngineError: no.",
         "resnet50 int8, 1 thread, batch 1: SQNR 20.0 dB, the better peer 21.5 dB.",
-        "resnet50 int8, 1 thread, batch 1: peak memory 30 MB, the least peer 10 MB.",
+        "resnet50 int8, 1 thread, batch 1: peak memory after all runs 30 MiB, the least peer 10 MiB.",
+    ]
+
+
+def test_gains_of_int8_need_both_precisions(tmp_path: Path) -> None:
+    assert report.gains(results(tmp_path / "r.json")).splitlines() == [
+        "| model | int8 1t b1 |",
+        "| --- | ---: |",
+        "| resnet50 | 0.50 |",
+        "| **geometric mean** | **0.50** |",
     ]
 
 
@@ -117,7 +126,9 @@ def test_the_page_shows_failures_and_leaves_out_who_has_nothing_to_run(tmp_path:
     page = report.full(results(tmp_path / "r.json"))
     assert "`the command`, 2026-01-02." in page
     assert "| resnet50 | 1 | 1 | 8 (8) | 4 (4) | failed | 0.50 [0.50, 0.50] |" in page
-    assert "| resnet50 | 1 | 1 | 20.0 dB, 30 MB, 0.50 + 0.25 s | 21.5 dB, 10 MB, 0.50 + 0.25 s | failed |" in page
+    assert (
+        "| resnet50 | 1 | 1 | 20.0 dB, 8, 30 MiB, 0.50 + 0.25 s | 21.5 dB, 9, 10 MiB, 0.50 + 0.25 s | failed |" in page
+    )
     assert "torch" not in page.split("## Milliseconds, int8")[1]
 
 
@@ -326,7 +337,7 @@ def test_a_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         for each in rows:
             assert each.engines["torch"].refusal == "the model has no PyTorch module"
             assert each.ratio is not None
-            assert each.engines["rushlight"].peak_mb > 1
+            assert 1 < each.engines["rushlight"].first_mb <= each.engines["rushlight"].peak_mb
             assert len(each.engines["rushlight"].rounds_ms) == 2
             assert each.engines["rushlight"].sqnr_db > (100 if precision == "fp32" else 25)
     (tmp_path / "work" / "prepared" / "small" / "rushlight-fp32" / "model.rush").write_bytes(b"no")

@@ -119,7 +119,8 @@ def _measure_batch(
     for name, process in processes.items():
         with failing(name):
             path = plan.folder / "answer.npz"
-            outcomes[name].first_s = process.ask("answer", plan.limit, batch=batch, path=str(path))["first_s"]
+            answered = process.ask("answer", plan.limit, batch=batch, path=str(path))
+            outcomes[name].first_s, outcomes[name].first_mb = answered["first_s"], answered["first_mb"]
             outcomes[name].difference, outcomes[name].sqnr_db = compare(expected, read_answer(path))
     for _ in range(plan.rounds):
         for name in list(times):

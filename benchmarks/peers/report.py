@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmarks.peers.engines import REFERENCE
 from benchmarks.peers.machine import sentences
@@ -29,29 +29,35 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def summary(results: Results, isa: str = "") -> str:
     """Ratios, a row a model and a column a setting, and their geometric means."""
-    columns: list[tuple[str, int, int]] = []
-    for precision in ("fp32", "int8"):
-        settings = {(row.setting.threads, row.setting.batch) for row in results.select(precision, isa)}
-        columns += [(precision, *each) for each in sorted(settings)]
-    by_model: dict[str, dict[tuple[str, int, int], Row]] = {}
-    for precision in ("fp32", "int8"):
-        for row in results.select(precision, isa):
-            key = (precision, row.setting.threads, row.setting.batch)
-            by_model.setdefault(row.setting.model, {})[key] = row
+    rows = [*results.select("fp32", isa), *results.select("int8", isa)]
+    return _by_setting({row.setting: row.ratio for row in rows})
+
+
+def gains(results: Results, isa: str = "") -> str:
+    """Our float32 median over our int8 median, laid out as in `summary`."""
+    return _by_setting(int8_gains(results, isa))
+
+
+def _by_setting(figures: Mapping[Setting, float | None]) -> str:
+    """A row a model, a column a setting, and the geometric means; "failed" for None, "" for what is not measured."""
+    columns = sorted({(each.precision, each.threads, each.batch) for each in figures})
+    by_model: dict[str, dict[tuple[str, int, int], float | None]] = {}
+    for each, figure in figures.items():
+        by_model.setdefault(each.model, {})[each.precision, each.threads, each.batch] = figure
+
+    def cell(known: Mapping[tuple[str, int, int], float | None], key: tuple[str, int, int]) -> str:
+        return figure_text(known[key]) if key in known else ""
+
     header = ["model", *(f"{precision} {threads}t b{batch}" for precision, threads, batch in columns)]
-    body = [[model, *(ratio_text(rows.get(key)) for key in columns)] for model, rows in by_model.items()]
-    means = [
-        f"**{_number(geometric_mean(ratios(rows[key] for rows in by_model.values() if key in rows)))}**"
-        for key in columns
-    ]
+    body = [[model, *(cell(known, key) for key in columns)] for model, known in by_model.items()]
+    found = [[known.get(key) for known in by_model.values()] for key in columns]
+    means = [f"**{_number(geometric_mean(each for each in known if each is not None))}**" for known in found]
     return markdown_table(header, [*body, ["**geometric mean**", *means]])
 
 
-def ratio_text(row: Row | None) -> str:
-    """ "" where a setting is not measured, "failed" where we or all peers failed."""
-    if row is None:
-        return ""
-    return "failed" if row.ratio is None else _number(row.ratio)
+def figure_text(figure: float | None) -> str:
+    """ "failed" for None: we or all peers failed."""
+    return "failed" if figure is None else _number(figure)
 
 
 def conclusions(results: Results, isa: str = "") -> list[str]:
@@ -66,12 +72,12 @@ def conclusions(results: Results, isa: str = "") -> list[str]:
             if small(rows):
                 line += f", {_number(geometric_mean(ratios(small(rows))))} over small models at batch 1"
             found.append(f"{line}; {sum(ratio < 1 for ratio in known)} below 1.")
-    gains = int8_gains(results, isa)
-    if gains:
-        least = min(gains, key=lambda setting: gains[setting])
+    gained = int8_gains(results, isa)
+    if gained:
+        least = min(gained, key=lambda setting: gained[setting])
         found.append(
-            f"int8 against our own fp32: geometric mean {_number(geometric_mean(gains.values()))}, "
-            f"least {_number(gains[least])} ({setting_text(least)})."
+            f"int8 against our own fp32: geometric mean {_number(geometric_mean(gained.values()))}, "
+            f"least {_number(gained[least])} ({setting_text(least)})."
         )
     return found + [f"{text}." for text in shortcomings(results, isa)]
 
@@ -101,9 +107,10 @@ def shortcomings(results: Results, isa: str = "") -> list[str]:
         best = max(outcome.sqnr_db for outcome in row.peers.values())
         if row.setting.precision == "int8" and row.ours.sqnr_db < best - MAX_SQNR_LOSS:
             found.append(f"{name}: SQNR {row.ours.sqnr_db:.1f} dB, the better peer {best:.1f} dB")
-        least = min(outcome.peak_mb for outcome in row.peers.values())
-        if row.ours.peak_mb > least:
-            found.append(f"{name}: peak memory {row.ours.peak_mb:.0f} MB, the least peer {least:.0f} MB")
+        for when, peak in (("the first run", "first_mb"), ("all runs", "peak_mb")):
+            own, least = getattr(row.ours, peak), min(getattr(outcome, peak) for outcome in row.peers.values())
+            if own > least:
+                found.append(f"{name}: peak memory after {when} {own:.0f} MiB, the least peer {least:.0f} MiB")
     return found
 
 
@@ -129,6 +136,8 @@ def full(results: Results) -> str:
         ]
         if isa:
             parts.append("\n".join(f"- {line}" for line in instruction_lines(results, isa)))
+        if int8_gains(results, isa):
+            parts += [f"## Our int8 against our fp32{held}", gains(results, isa)]
         for precision in ("fp32", "int8"):
             chosen = results.select(precision, isa)
             if chosen:
@@ -148,7 +157,7 @@ def milliseconds(rows: Sequence[Row]) -> str:
     body = []
     for row in rows:
         span = row.ratio_range
-        ratio = f"{ratio_text(row)} [{_number(span[0])}, {_number(span[1])}]" if span else ratio_text(row)
+        ratio = figure_text(row.ratio) + (f" [{_number(span[0])}, {_number(span[1])}]" if span else "")
         body.append([*_setting_cells(row), *(cell(row, name) for name in engines), ratio])
     return markdown_table(["model", "threads", "batch", *engines, "ratio"], body)
 
@@ -161,13 +170,16 @@ def qualities(rows: Sequence[Row]) -> str:
     def cell(outcome: Outcome | None) -> str:
         def text(each: Outcome) -> str:
             accuracy = f"{each.difference:.1e}" if is_float else f"{each.sqnr_db:.1f} dB"
-            return f"{accuracy}, {each.peak_mb:.0f} MB, {each.load_s:.2f} + {each.first_s:.2f} s"
+            return f"{accuracy}, {each.first_mb:.0f}, {each.peak_mb:.0f} MiB, {each.load_s:.2f} + {each.first_s:.2f} s"
 
         return _state(outcome, text)
 
     body = [[*_setting_cells(row), *(cell(row.engines.get(name)) for name in engines)] for row in rows]
     what = f"largest difference to {REFERENCE}'s float32 answers" if is_float else "SQNR to float32 answers"
-    note = f"Each cell: {what}, peak resident memory, seconds to load and for the first answer."
+    note = (
+        f"Each cell: {what}; peak resident memory after the first and after all runs; seconds to load and for the "
+        "first answer."
+    )
     return f"{note}\n\n{markdown_table(['model', 'threads', 'batch', *engines], body)}"
 
 

@@ -32,8 +32,10 @@ class Outcome:
     """One engine in one row: milliseconds of all runs, accuracy, memory; or why there is none.
 
     `refusal`: the engine has nothing to run here. `error`: it failed. `rounds_ms` are the medians of the rounds,
-    `low_ms` and `high_ms` the quartiles of all runs. `difference` is the largest difference to the float32 answers of
-    ONNX Runtime as a part of the largest of these, `sqnr_db` the least signal-to-noise ratio of an output to them.
+    `low_ms` and `high_ms` the quartiles of all runs. `first_mb` and `peak_mb` are the process's peaks of resident
+    memory, in MiB, after loading and the first run, and after all runs. `difference` is the largest difference to the
+    float32 answers of ONNX Runtime as a part of the largest of these, `sqnr_db` the least signal-to-noise ratio of an
+    output to them.
     """
 
     version: str
@@ -47,6 +49,7 @@ class Outcome:
     rounds_ms: list[float] = field(default_factory=list)
     load_s: float = math.nan
     first_s: float = math.nan
+    first_mb: float = math.nan
     peak_mb: float = math.nan
     difference: float = math.nan
     sqnr_db: float = math.nan

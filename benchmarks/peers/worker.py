@@ -25,6 +25,13 @@ from benchmarks.peers.feeds import Input, make_feeds
 from benchmarks.peers.isa import visible_features
 
 
+def peak_mb() -> float:
+    """The most memory that was resident at once so far, in MiB."""
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None
+    return int(peak[1]) / 1024
+
+
 class Worker:
     """Every public method is a command; its keywords are the command's fields, what it returns the answer."""
 
@@ -49,12 +56,12 @@ class Worker:
         feeds = make_feeds(self._inputs, batch)
         start = time.perf_counter()
         outputs = self._engine.run(feeds)
-        first = time.perf_counter() - start
+        first, peak = time.perf_counter() - start, peak_mb()
         start = time.perf_counter()
         self._engine.run(feeds)
         self._seconds = time.perf_counter() - start
         np.savez(path, *outputs)
-        return {"first_s": first}
+        return {"first_s": first, "first_mb": peak}
 
     def block(self, batch: int, seconds: float) -> dict[str, Any]:
         """Milliseconds of every run during `seconds`, one at least. A run before them warms the caches up, unless it
@@ -74,10 +81,8 @@ class Worker:
 
     def state(self) -> dict[str, Any]:
         """Peak of the resident memory, and the instruction sets that the engine and CPUID tell of."""
-        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        assert peak is not None
         return {
-            "peak_mb": int(peak[1]) / 1024,
+            "peak_mb": peak_mb(),
             "instructions": self._engine.instructions(),
             "cpuid": visible_features(),
         }
