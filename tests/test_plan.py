@@ -124,7 +124,7 @@ def test_devices_and_threads_that_are_not_there_are_refused() -> None:
         rl.load(program, threads=0)
 
 
-@pytest.mark.parametrize(("isa", "words"), [("sse9", "no such instruction set"), ("amx", "this machine has")])
+@pytest.mark.parametrize(("isa", "words"), [("sse9", "no such instruction set"), ("neondot", "this machine has")])
 def test_instruction_sets_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch, isa: str, words: str) -> None:
     monkeypatch.setenv("RUSHLIGHT_FORCE_ISA", isa)
     with pytest.raises(rl.DeviceError, match=words):

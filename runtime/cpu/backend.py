@@ -25,10 +25,11 @@ ISAS: Mapping[str, tuple[str, ...]] = {
     "avxvnni": ("generic", "avx2", "avxvnni"),
     "avx512": ("generic", "avx2", "avx512"),
     "avx512vnni": ("generic", "avx2", "avx512", "avx512vnni"),
+    "amxint8": ("generic", "avx2", "avx512", "avx512vnni", "amxint8"),
 }
 """Each instruction set and the rows that it may run, itself included."""
 
-NOT_COMPILED = ("amx", "neondot")
+NOT_COMPILED = ("neondot",)
 """Instruction sets that `RUSHLIGHT_FORCE_ISA` may name and that this build has no kernels for."""
 
 

@@ -2,6 +2,8 @@
 
 #include <immintrin.h>
 
+#include "amx.h"
+
 namespace rushlight {
 
 const char* isa_name(Isa isa) {
@@ -11,6 +13,7 @@ const char* isa_name(Isa isa) {
     case Isa::avxvnni: return "avxvnni";
     case Isa::avx512: return "avx512";
     case Isa::avx512vnni: return "avx512vnni";
+    case Isa::amxint8: return "amxint8";
   }
   return "unknown";
 }
@@ -41,7 +44,9 @@ uint32_t detect() {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (!avx512) return mask;
   mask |= 1u << int(Isa::avx512);
-  if (__builtin_cpu_supports("avx512vnni")) mask |= 1u << int(Isa::avx512vnni);
+  if (!__builtin_cpu_supports("avx512vnni")) return mask;
+  mask |= 1u << int(Isa::avx512vnni);
+  if (request_amx_int8()) mask |= 1u << int(Isa::amxint8);
   return mask;
 }
 

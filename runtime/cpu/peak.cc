@@ -12,6 +12,7 @@
 #include <memory>
 #include <new>
 
+#include "amx.h"
 #include "isa.h"
 #include "pool.h"
 
@@ -55,11 +56,13 @@ void clear_registers() {
 struct Instruction {
   Isa isa;
   Loop loop;
-  int ops;  // of one of its kIndependent parts
+  int ops;         // of one of its kIndependent parts
+  int cycles = 1;  // that it takes, about
 };
 constexpr Instruction kF32[] = {
     {Isa::avx512, fma_zmm, 32}, {Isa::avx2, fma_ymm, 16}, {Isa::generic, multiply_add_xmm, 8}};
-constexpr Instruction kInt8[] = {{Isa::avx512vnni, dot_zmm, 128},
+constexpr Instruction kInt8[] = {{Isa::amxint8, multiply_tiles, 2 * 16 * 16 * 64, 16},
+                                 {Isa::avx512vnni, dot_zmm, 128},
                                  {Isa::avxvnni, dot_ymm, 64},
                                  {Isa::avx512, madd_zmm, 64},
                                  {Isa::avx2, madd_ymm, 32},
@@ -120,14 +123,14 @@ template <size_t N>
 double measure_ops(int threads, const Instruction (&instructions)[N]) {
   const Instruction& best = *std::find_if(instructions, instructions + N, [](auto& i) { return is_available(i.isa); });
   // Many runs of half a millisecond: on a busy machine some of them are not interrupted.
-  constexpr int64_t kRounds = 100000;
+  const int64_t rounds = 100000 / best.cycles;
   constexpr int kRuns = 100;
   const double seconds = best_seconds(threads, kRuns, [&](int64_t) {
     if (is_available(Isa::avx2)) clear_registers();
-    best.loop(kRounds);
+    best.loop(rounds);
     if (is_available(Isa::avx2)) clear_registers();
   });
-  return double(threads) * double(kRounds) * kIndependent * best.ops / seconds;
+  return double(threads) * double(rounds) * kIndependent * best.ops / seconds;
 }
 
 // Bytes a second that all threads read together, each a buffer of its own, `repeats` times over.

@@ -15,7 +15,7 @@
 
 namespace rushlight {
 
-enum class Isa : uint8_t { generic, avx2, avxvnni, avx512, avx512vnni };
+enum class Isa : uint8_t { generic, avx2, avxvnni, avx512, avx512vnni, amxint8 };
 
 // One execution of one step. Operands are in the order of Family::operands; an absent optional one is null.
 struct Call {

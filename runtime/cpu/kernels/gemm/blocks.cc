@@ -19,18 +19,46 @@ constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a
 // A multiple of the highest tile for the widest panel, so that only the last block has lower ones.
 int64_t row_unit(const GemmFormat& format, const GemmLayout& layout) {
   if (format.granules == 1) return 12;
+  if (format.step == GemmStep::u8x64) return 32;
   constexpr int64_t units[] = {12, 12, 8, 6};
   return units[layout.panel(0).granules - 1];
+}
+
+GemmReading reading_in_place(const GemmFormat& format, const GemmParams& p) {
+  const bool is_whole = p.k % step_depth(format.step) == 0;
+  if (is_whole && (p.kh * p.kw == 1 || p.k / step_depth(format.step) >= kShortTap)) return GemmReading::taps;
+  if (p.kw == 1 || (p.dw == 1 && p.src_pixel == p.k)) return GemmReading::runs;
+  return is_whole ? GemmReading::taps : GemmReading::copies;
+}
+
+// Tile registers take sixteen steps of sixteen rows in one load if the rows are equally far apart. Others are gathered
+// anew for every 32 columns, unless all rows are copied once; the taps of a copy have no gaps. In cycles a row, by
+// count of instructions, not measured.
+bool tiles_prefer_copies(const GemmFormat& format, const GemmParams& p, GemmReading reading) {
+  if (p.kh * p.kw * p.oh * p.ow == 1) return false;
+  constexpr double kCopyCycles = 1.5;
+  const double granules = double(ceil_div(p.n, kGranule)), passes = double(ceil_div(p.n, 2 * kGranule));
+  const double uneven = std::min(1.0, 16.0 / double(p.ow));  // of sixteen neighbouring rows
+  const int64_t steps = gemm_layout(format, p).steps(), taps = gemm_taps(reading, p);
+  const double in_place = double(taps * ceil_div(steps / taps, 16)) * (granules + kCopyCycles * passes * uneven);
+  return double(ceil_div(steps, 16)) * (granules + kCopyCycles) < in_place;
 }
 
 }  // namespace
 
 GemmReading gemm_reading(const GemmFormat& format, const GemmParams& p) {
   if (format.step == GemmStep::s16x2) return GemmReading::copies;
-  const bool is_whole = p.k % step_depth(format.step) == 0;
-  if (is_whole && (p.kh * p.kw == 1 || p.k / step_depth(format.step) >= kShortTap)) return GemmReading::taps;
-  if (p.kw == 1 || (p.dw == 1 && p.src_pixel == p.k)) return GemmReading::runs;
-  return is_whole ? GemmReading::taps : GemmReading::copies;
+  const GemmReading reading = reading_in_place(format, p);
+  const bool copies = format.step == GemmStep::u8x64 && tiles_prefer_copies(format, p, reading);
+  return copies ? GemmReading::copies : reading;
+}
+
+int64_t gemm_taps(GemmReading reading, const GemmParams& p) {
+  return reading == GemmReading::taps ? p.kh * p.kw : reading == GemmReading::runs ? p.kh : 1;
+}
+
+int64_t gemm_tap_steps(const GemmFormat& format, const GemmParams& p) {
+  return gemm_layout(format, p).steps() / gemm_taps(gemm_reading(format, p), p);
 }
 
 bool gemm_shares_rows(const GemmFormat& format, const GemmParams& p) {

@@ -7,8 +7,9 @@
 
 namespace rushlight {
 
-// What a 4-byte step of src and weight holds: one f32, four u8/s8, or two s16 (made from u8/s8).
-enum class GemmStep : uint8_t { f32, u8x4, s16x2 };
+// What a 4-byte step of src and weight holds: one f32, four u8/s8, or two s16 (made from u8/s8). u8x64: as u8x4, read
+// sixteen steps at a time.
+enum class GemmStep : uint8_t { f32, u8x4, u8x64, s16x2 };
 
 struct GemmFormat {
   GemmStep step;
@@ -78,6 +79,10 @@ inline GemmBlock gemm_block(const GemmBlocks& blocks, bool shares_rows, int64_t 
 // with copies at the edges of the image; or copies of whole rows. All read the same weights.
 enum class GemmReading : uint8_t { taps, runs, copies };
 GemmReading gemm_reading(const GemmFormat& format, const GemmParams& params);
+
+// Pointers a row, and steps that lie at each.
+int64_t gemm_taps(GemmReading reading, const GemmParams& params);
+int64_t gemm_tap_steps(const GemmFormat& format, const GemmParams& params);
 
 // Whether products of the batch read the same pixels, at other channels: the groups of a convolution.
 bool gemm_shares_rows(const GemmFormat& format, const GemmParams& params);

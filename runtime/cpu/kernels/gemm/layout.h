@@ -13,11 +13,12 @@ constexpr int64_t kStepBytes = 4;  // of k, a column: what one multiply-add inst
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-inline int64_t step_depth(GemmStep step) { return step == GemmStep::f32 ? 1 : step == GemmStep::u8x4 ? 4 : 2; }
+inline int64_t step_depth(GemmStep step) { return step == GemmStep::f32 ? 1 : step == GemmStep::s16x2 ? 2 : 4; }
 
 inline GemmFormat gemm_format(const Row& row) {
   const bool is_vnni = row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni || row.isa == Isa::generic;
-  const GemmStep step = row.types[0] == 'f' ? GemmStep::f32 : is_vnni ? GemmStep::u8x4 : GemmStep::s16x2;
+  const GemmStep bytes = row.isa == Isa::amxint8 ? GemmStep::u8x64 : is_vnni ? GemmStep::u8x4 : GemmStep::s16x2;
+  const GemmStep step = row.types[0] == 'f' ? GemmStep::f32 : bytes;
   return {step, row.nr / kGranule};
 }
 

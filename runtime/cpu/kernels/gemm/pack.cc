@@ -56,6 +56,7 @@ void pack_weights(const GemmFormat& format, const GemmParams& p, const void* src
         pack_matrix<float, float>(format, p, static_cast<const float*>(src) + i * elements, dst);
         break;
       case GemmStep::u8x4:
+      case GemmStep::u8x64:
         pack_matrix<int8_t, int8_t>(format, p, static_cast<const int8_t*>(src) + i * elements, dst);
         break;
       case GemmStep::s16x2:

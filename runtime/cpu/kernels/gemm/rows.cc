@@ -53,9 +53,9 @@ struct GemmRows::Sizes {
   int64_t pad, pointers, copies;  // bytes
 
   Sizes(const GemmFormat& format, const GemmParams& p, const GemmBlocks& blocks) {
-    constexpr int64_t extra = 16;  // pointers past the end of a block: no tile is higher
+    constexpr int64_t extra = 16;  // pointers past the end of a block: no tile reaches further
     const GemmReading reading = gemm_reading(format, p);
-    taps = reading == GemmReading::taps ? p.kh * p.kw : reading == GemmReading::runs ? p.kh : 1;
+    taps = gemm_taps(reading, p);
     row_stride = blocks.m_block + extra;
     run_bytes = ceil_div(p.kw * p.k, step_depth(format.step)) * kStepBytes;
     // Groups share a pixel, padding too.
