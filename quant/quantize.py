@@ -11,8 +11,10 @@ from rushlight.runtime.model import Model, load
 from rushlight.runtime.passes import canonicalize, decompose
 from rushlight.runtime.program import Program
 
+from .calibrate import sqnr
 from .data import CalibrationData, Progress
 from .observers import AUTO, METHODS
+from .recurrent import round_recurrences
 from .report import layer_report, write_report
 from .trial import EQUAL_MARGIN, MARGIN, attempt, best, calibrate
 
@@ -44,8 +46,9 @@ def quantize(
     float model on the first samples, with the channels of layer norms equalized where that gains much.
 
     Weights are symmetric per output channel, activations asymmetric per tensor; biases make up for what rounding the
-    weights adds on average. Raises QuantizationError for data that cannot be used, naming the input and the sample, and
-    for programs with nothing to quantize.
+    weights adds on average. Recurrent weights become int8 too where the outputs do not show it; the state stays float,
+    and is rounded to 16 bits where it is multiplied. Raises QuantizationError for data that cannot be used, naming the
+    input and the sample, and for programs with nothing to quantize.
     """
     if scheme not in SCHEMES:
         raise QuantizationError(f"scheme '{scheme}' is not known; there is {', '.join(SCHEMES)}")
@@ -67,12 +70,16 @@ def quantize(
     found = best(first, others, MARGIN)
     if equal is not None:
         found = best(found, attempt(equal, [found.method]), EQUAL_MARGIN)
+    runs = found.candidate.calibration.runs
+    recurrences = round_recurrences(found.graph, found.candidate.graph, runs, found.sqnr)
+    closeness = sqnr(found.graph, runs) if recurrences else found.sqnr
     recipe: dict[str, Any] = {
         "scheme": scheme,
         "observer": found.method,
         "equalized": found.candidate.equalized,
-        "sqnr_db": None if found.sqnr is None else round(found.sqnr, 2),
+        "sqnr_db": None if closeness is None else round(closeness, 2),
         "layers": layer_report(found.candidate.placement, found.ranges),
+        "recurrences": recurrences,
     }
     methods_of = {**program.methods, _main(program): found.graph}
     quantized = Program(methods_of, {**program.provenance, "quantization": recipe})

@@ -149,9 +149,9 @@ def test_attention_takes_rows_first() -> None:
     assert counts == {"reshape": 2, "scaled_dot_product_attention": 1}
 
 
-@pytest.mark.parametrize("op", ["lstm_scan", "gru_scan"])
+@pytest.mark.parametrize("op", ["lstm_scan", "gru_scan", "qlstm_scan", "qgru_scan"])
 def test_recurrent_layers_run_as_their_inputs_are_held(op: str) -> None:
-    gates, hidden = (4, 3) if op == "lstm_scan" else (3, 3)
+    gates, hidden = (4, 3) if "lstm" in op else (3, 3)
     state = np.zeros((1, 2, hidden), np.float32)
 
     def build(b: GraphBuilder, x: Any) -> Any:
@@ -159,7 +159,10 @@ def test_recurrent_layers_run_as_their_inputs_are_held(op: str) -> None:
         for _ in range(2):
             products = b.linear(x, weights(gates * hidden, x.shape[2]))
             states = [state] * (gates - 2)
-            x = b.add_node(op, [products, *states, weights(1, gates * hidden, hidden)], {"batch_first": False})[0]
+            w, attrs = [weights(1, gates * hidden, hidden)], {"batch_first": False}
+            if op.startswith("q"):
+                w, attrs = [np.ones(w[0].shape, np.int8), np.ones(w[0].shape[:2], np.float32)], {**attrs, "levels": 9}
+            x = b.add_node(op, [products, *states, *w], attrs)[0]
         return b.permute(x, dims=(1, 0, 2))
 
     counts, _ = rewrite(build, 2, 4, 5)

@@ -85,7 +85,7 @@ def test_inputs_of_recurrent_layers_are_integer(op: str, gates: int) -> None:
     data = {"x": RNG.standard_normal((6, 8, 5)).astype(np.float32)}
     quantized = quantize(program, [data])
     counts = Counter(node.op.name for node in quantized.graph.nodes)
-    assert (counts["linear"], counts["quantize"], counts[f"{op}_scan"]) == (1, 1, 1)
+    assert (counts["linear"], counts["quantize"], counts[f"q{op}_scan"]) == (1, 1, 1)
     expected, got = (load(p).run(data)["y"] for p in (program, quantized))
     assert 0 < np.abs(got - expected).max() < 0.02
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from ..ir.builder import GraphBuilder
     from ..ir.graph import Value
 
-_ATTRS = {
+ATTRS = {
     "batch_first": Attr("bool", False, "x and y are [N, T, ...] instead of [T, N, ...]"),
     "bidirectional": Attr("bool", False),
     "reverse": Attr("bool", False, "the only direction runs from the last step to the first"),
 }
 
 
-_GRU_ATTRS = {
-    **_ATTRS,
+GRU_ATTRS = {
+    **ATTRS,
     "linear_before_reset": Attr("bool", True, "the reset gate multiplies after the product, as in PyTorch"),
 }
 
@@ -34,7 +34,7 @@ def _sigmoid(x: Array) -> Array:
     return get("sigmoid").run_reference([x], {})[0]
 
 
-def _infer(
+def infer_recurrence(
     gates: int,
     x: TensorType,
     states: dict[str, TensorType],
@@ -108,7 +108,7 @@ def _infer_lstm(
     b_hh: TensorType | None = None,
     **attrs: bool,
 ) -> tuple[TensorType, ...]:
-    y = _infer(4, x, {"h0": h0, "c0": c0}, (w_ih, w_hh), {"b_ih": b_ih, "b_hh": b_hh}, **attrs)
+    y = infer_recurrence(4, x, {"h0": h0, "c0": c0}, (w_ih, w_hh), {"b_ih": b_ih, "b_hh": b_hh}, **attrs)
     return y, h0, c0
 
 
@@ -134,10 +134,24 @@ def _multiply_inputs(x: Array, w_ih: Array) -> Array:
     return products
 
 
+Product: TypeAlias = Callable[[int, Array, slice], Array]
+"""Of a direction's weights, rows by slice, and vectors [N, H]: [N, rows]."""
+
+
+def _float_product(w_hh: Array) -> Product:
+    return lambda direction, v, rows: v @ w_hh[direction][rows].T
+
+
 def _lstm_scan(x: Array, h0: Array, c0: Array, w_hh: Array, **attrs: bool) -> tuple[Array, ...]:
+    return lstm_recurrence(x, h0, c0, _float_product(w_hh), **attrs)
+
+
+def lstm_recurrence(x: Array, h0: Array, c0: Array, product: Product, **attrs: bool) -> tuple[Array, ...]:
+    """The reference of lstm_scan, given how the state is multiplied."""
+
     def step(direction: int, x_t: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
-        sums = np.split(x_t, len(w_hh), axis=-1)[direction] + h @ w_hh[direction].T
+        sums = np.split(x_t, len(h0), axis=-1)[direction] + product(direction, h, slice(None))
         i, f, g, o = np.split(sums, 4, axis=-1)
         c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
         return _sigmoid(o) * np.tanh(c), c
@@ -148,7 +162,7 @@ def _lstm_scan(x: Array, h0: Array, c0: Array, w_hh: Array, **attrs: bool) -> tu
 def _infer_lstm_scan(
     x: TensorType, h0: TensorType, c0: TensorType, w_hh: TensorType, **attrs: bool
 ) -> tuple[TensorType, ...]:
-    return _infer(4, x, {"h0": h0, "c0": c0}, (None, w_hh), {}, **attrs), h0, c0
+    return infer_recurrence(4, x, {"h0": h0, "c0": c0}, (None, w_hh), {}, **attrs), h0, c0
 
 
 def _decompose_lstm(
@@ -184,7 +198,7 @@ def _infer_gru(
     linear_before_reset: bool,
     **attrs: bool,
 ) -> tuple[TensorType, ...]:
-    return _infer(3, x, {"h0": h0}, (w_ih, w_hh), {"b_ih": b_ih, "b_hh": b_hh}, **attrs), h0
+    return infer_recurrence(3, x, {"h0": h0}, (w_ih, w_hh), {"b_ih": b_ih, "b_hh": b_hh}, **attrs), h0
 
 
 def _gru(
@@ -208,16 +222,26 @@ def _gru(
 def _gru_scan(
     x: Array, h0: Array, w_hh: Array, bias: Array | None = None, *, linear_before_reset: bool, **attrs: bool
 ) -> tuple[Array, ...]:
-    hidden = w_hh.shape[2]
+    return gru_recurrence(x, h0, _float_product(w_hh), bias, linear_before_reset=linear_before_reset, **attrs)
+
+
+def gru_recurrence(
+    x: Array, h0: Array, product: Product, bias: Array | None, *, linear_before_reset: bool, **attrs: bool
+) -> tuple[Array, ...]:
+    """The reference of gru_scan, given how the state is multiplied."""
+    hidden = h0.shape[2]
+    gates, last = slice(2 * hidden), slice(2 * hidden, None)
 
     def step(direction: int, x_t: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         (h,) = states
-        gates, last = np.split(w_hh[direction], [2 * hidden])
-        inner = np.split(x_t, len(w_hh), axis=-1)[direction]
-        r, z = np.split(_sigmoid(inner[:, : 2 * hidden] + h @ gates.T), 2, axis=-1)
+        inner = np.split(x_t, len(h0), axis=-1)[direction]
+        r, z = np.split(_sigmoid(inner[:, gates] + product(direction, h, gates)), 2, axis=-1)
         start = 0 if bias is None else bias[direction]
-        state = r * (h @ last.T + start) if linear_before_reset else (r * h) @ last.T + start
-        n = np.tanh(inner[:, 2 * hidden :] + state)
+        if linear_before_reset:
+            state = r * (product(direction, h, last) + start)
+        else:
+            state = product(direction, r * h, last) + start
+        n = np.tanh(inner[:, last] + state)
         return ((1 - z) * n + z * h,)
 
     return _scan(x, (h0,), step, **attrs)
@@ -232,7 +256,7 @@ def _infer_gru_scan(
     linear_before_reset: bool,
     **attrs: bool,
 ) -> tuple[TensorType, ...]:
-    return _infer(3, x, {"h0": h0}, (None, w_hh), {"bias": bias}, **attrs), h0
+    return infer_recurrence(3, x, {"h0": h0}, (None, w_hh), {"bias": bias}, **attrs), h0
 
 
 def _decompose_gru(
@@ -256,7 +280,7 @@ def _decompose_gru(
     return b.add_node("gru_scan", [_inputs_layer(b, x, w_ih, bias), h0, w_hh, inner], attrs)
 
 
-def _scan_cases(gates: int, states: int) -> Iterator[Case]:
+def scan_cases(gates: int, states: int) -> Iterator[Case]:
     """The cases of the layers, with random products."""
     for case in _cases(gates, states):
         x, w_hh, b_hh = case.inputs[0], case.inputs[2 + states], case.inputs[4 + states]
@@ -292,7 +316,7 @@ lstm = define(
     family="rnn",
     inputs=("x", "h0", "c0", "w_ih", "w_hh", "b_ih?", "b_hh?"),
     outputs=("y", "hn", "cn"),
-    attrs=_ATTRS,
+    attrs=ATTRS,
     infer=_infer_lstm,
     reference=_lstm,
     cases=lambda: _cases(4, 2),
@@ -305,7 +329,7 @@ gru = define(
     family="rnn",
     inputs=("x", "h0", "w_ih", "w_hh", "b_ih?", "b_hh?"),
     outputs=("y", "hn"),
-    attrs=_GRU_ATTRS,
+    attrs=GRU_ATTRS,
     infer=_infer_gru,
     reference=_gru,
     cases=lambda: _cases(3, 1),
@@ -318,10 +342,10 @@ lstm_scan = define(
     family="rnn",
     inputs=("x", "h0", "c0", "w_hh"),
     outputs=("y", "hn", "cn"),
-    attrs=_ATTRS,
+    attrs=ATTRS,
     infer=_infer_lstm_scan,
     reference=_lstm_scan,
-    cases=lambda: _scan_cases(4, 2),
+    cases=lambda: scan_cases(4, 2),
     doc="The recurrence of lstm: x [T, N, 4 D H] holds the products of the inputs and all biases.",
 )
 
@@ -330,10 +354,10 @@ gru_scan = define(
     family="rnn",
     inputs=("x", "h0", "w_hh", "bias?"),
     outputs=("y", "hn"),
-    attrs=_GRU_ATTRS,
+    attrs=GRU_ATTRS,
     infer=_infer_gru_scan,
     reference=_gru_scan,
-    cases=lambda: _scan_cases(3, 1),
+    cases=lambda: scan_cases(3, 1),
     doc="The recurrence of gru: x [T, N, 3 D H] holds the products of the inputs and all biases but that of the "
     "state's product in n, bias [D, H].",
 )

@@ -223,7 +223,7 @@ class _Walk:
             self.record(old, out, SECOND_FIRST if old is node.outputs[0] else (0, 1, 2))
         return True
 
-    visit_lstm = visit_gru = visit_lstm_scan = visit_gru_scan = recurrence
+    visit_lstm = visit_gru = visit_lstm_scan = visit_gru_scan = visit_qlstm_scan = visit_qgru_scan = recurrence
 
     visit_linear = visit_qlinear = visit_layer_norm = visit_rms_norm = rows
 

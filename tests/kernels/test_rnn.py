@@ -10,6 +10,7 @@ import pytest
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import pack_params
 from rushlight.runtime.ops import get
+from rushlight.runtime.ops.integer_rnn import levels_for
 
 from .harness import Array, available_rows, fenced
 
@@ -20,10 +21,15 @@ SIZES = [(5, 3, 16), (4, 1, 17), (3, 6, 33), (1, 1, 1), (0, 2, 4), (2, 9, 8), (7
 """steps, rows, hidden"""
 
 
+def tolerance(row: Any) -> float:
+    """Where the state is rounded, what lies below a half in the reference may lie above: a level of it at a step."""
+    return 5e-4 if row.op.startswith("q") else 1e-5
+
+
 def case(op: str, size: tuple[int, int, int]) -> dict[str, Array]:
     """x holds the products of the inputs; it is given time first."""
     steps, rows, hidden = size
-    gates = 4 if op == "lstm_scan" else 3
+    gates = 4 if "lstm" in op else 3
     rng = np.random.default_rng(hidden)
 
     def uniform(*shape: int) -> Array:
@@ -34,7 +40,10 @@ def case(op: str, size: tuple[int, int, int]) -> dict[str, Array]:
         "h0": uniform(rows, hidden),
         "w": uniform(gates * hidden, hidden),
     }
-    return operands | ({"c0": uniform(rows, hidden)} if op == "lstm_scan" else {"bias": uniform(hidden)})
+    if op.startswith("q"):
+        operands["w"] = rng.integers(-128, 128, (gates * hidden, hidden), np.int8, endpoint=False)
+        operands["scale"] = rng.uniform(1e-7, 3e-7, gates * hidden).astype(np.float32)
+    return operands | ({"c0": uniform(rows, hidden)} if gates == 4 else {"bias": uniform(hidden)})
 
 
 def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, threads: int = 1) -> dict[str, Array]:
@@ -42,7 +51,7 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
     params = {
         "steps": steps, "rows": rows, "hidden": hidden, "x_step": rows * width, "x_row": width,
         "y_step": rows * (hidden + 3), "y_row": hidden + 3, "is_reverse": int(reverse),
-        "linear_before_reset": int(linear),
+        "linear_before_reset": int(linear), "levels": float(levels_for(hidden)),
     }  # fmt: skip
     raw = pack_params("rnn", **params)
     outputs = {"y": np.full((steps, rows, hidden + 3), 7, np.float32), "hn": np.zeros((rows, hidden), np.float32)}
@@ -50,7 +59,7 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
         outputs["cn"] = np.zeros((rows, hidden), np.float32)
     weight = _core.pack(row.symbol, raw, given["w"])
     memory = {name: fenced(array) for name, array in {**given, "weight": weight, **outputs}.items()}
-    order = ("x", "weight", "bias", "h0", "c0", "y", "hn", "cn")
+    order = ("x", "weight", "scale", "bias", "h0", "c0", "y", "hn", "cn")
     views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
     _core.run_kernel(row.symbol, raw, views, threads, 1)
     for _, before in memory.values():
@@ -63,10 +72,12 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
 
 def reference(op: str, given: dict[str, Array], reverse: bool, linear: bool) -> list[Array]:
     """The operator's float64 reference."""
-    wide = {name: array.astype(np.float64) for name, array in given.items()}
-    inputs = [wide["x"], *(wide[name][None] for name in ("h0", "c0", "w", "bias") if name in wide)]
+    wide = {name: a if a.dtype == np.int8 else a.astype(np.float64) for name, a in given.items()}
+    inputs = [wide["x"], *(wide[name][None] for name in ("h0", "c0", "w", "scale", "bias") if name in wide)]
     attrs: dict[str, Any] = {"reverse": reverse}
-    if op == "gru_scan":
+    if op.startswith("q"):
+        attrs["levels"] = levels_for(given["h0"].shape[1])
+    if "gru" in op:
         attrs["linear_before_reset"] = linear
     y, *last = get(op).run_reference(inputs, get(op).complete_attrs(attrs))
     return [y, *(state[0] for state in last)]
@@ -80,7 +91,7 @@ def test_recurrence(row: Any, size: tuple[int, int, int], reverse: bool, linear:
     given = case(row.op, size)
     got = run(row, given, reverse, linear)
     for out, expected in zip(got.values(), reference(row.op, given, reverse, linear), strict=True):
-        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=tolerance(row))
     other = run(GENERIC[row.op], given, reverse, linear)
     threaded = run(row, given, reverse, linear, threads=2)
     for name, out in got.items():
@@ -114,6 +125,29 @@ def test_gates_over_the_whole_range(row: Any) -> None:
         expected = reference(row.op, given, False, True)
     for out, wanted in zip(got.values(), expected, strict=True):
         np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("row", [row for row in ROWS if row.op.startswith("q")], **by_symbol)
+def test_the_largest_sums_are_exact(row: Any, sign: int) -> None:
+    """All weights -128, a state out of range: sums of +-levels * 128 * hidden, the last int32 before its end."""
+    hidden = 513
+    given = case(row.op, (1, 3, hidden))
+    given["w"][:], given["x"][:] = -128, 0
+    given["h0"][:] = [[sign * 2.5], [sign * np.inf], [np.nan]]
+    given["scale"][:] = np.float32(0.5 / (levels_for(hidden) * 128 * hidden))
+    gates = -0.5 * np.array([sign, sign, -1]).reshape(3, 1) * np.ones(hidden)
+    sigmoid, wanted = 1 / (1 + np.exp(-gates)), np.tanh(gates)
+    if "c0" in given:
+        given["c0"][:] = 0
+        got = run(row, given, False)["cn"]
+        np.testing.assert_allclose(got, sigmoid * wanted, rtol=1e-5)
+    else:
+        given["bias"][:] = 0
+        got = run(row, given, False)["y"][0, 0]
+        np.testing.assert_allclose(
+            got, (1 - sigmoid[0]) * np.tanh(sigmoid[0] * gates[0]) + sigmoid[0] * given["h0"][0], rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("row", ROWS, **by_symbol)

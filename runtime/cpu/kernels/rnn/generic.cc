@@ -1,8 +1,28 @@
 #include "kernels/rnn/generic.h"
 
-namespace rushlight {
+#include "kernels/rnn/word_step.h"
 
-void lstm_scan_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { recur<Lstm, 1>(call, begin, end); }
-void gru_scan_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { recur<Gru, 1>(call, begin, end); }
+namespace rushlight {
+namespace {
+
+using Integers = IntegerProduct<WordStep, 1, 4>;
+
+}  // namespace
+
+void lstm_scan_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) {
+  recur<Lstm, FloatProduct, 1>(call, begin, end);
+}
+
+void gru_scan_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) {
+  recur<Gru, FloatProduct, 1>(call, begin, end);
+}
+
+void qlstm_scan_f32s8f32_1x16_generic(const Call& call, int64_t begin, int64_t end) {
+  recur<Lstm, Integers, 1>(call, begin, end);
+}
+
+void qgru_scan_f32s8f32_1x16_generic(const Call& call, int64_t begin, int64_t end) {
+  recur<Gru, Integers, 1>(call, begin, end);
+}
 
 }  // namespace rushlight

@@ -1,12 +1,13 @@
 #include "kernels/rnn/rnn.h"
 
+#include <cstring>
 #include <iterator>
 
 #include "kernels/kernel.h"
 
 namespace rushlight {
 
-#define ROW(isa, symbol, op, mr, nr) void symbol(const Call&, int64_t, int64_t);
+#define ROW(isa, symbol, op, types, mr, nr) void symbol(const Call&, int64_t, int64_t);
 #include "kernels/rnn/kernels.inc"
 #undef ROW
 
@@ -18,19 +19,22 @@ constexpr Field kFields[] = {
     RL_FIELD(P, 'i', steps),  RL_FIELD(P, 'i', rows),       RL_FIELD(P, 'i', hidden),
     RL_FIELD(P, 'i', x_step), RL_FIELD(P, 'i', x_row),      RL_FIELD(P, 'i', y_step),
     RL_FIELD(P, 'i', y_row),  RL_FIELD(P, 'i', is_reverse), RL_FIELD(P, 'i', linear_before_reset),
+    RL_FIELD(P, 'f', levels),
 };
 
-constexpr Operand kOperands[] = {{"x", false},  {"weight", false}, {"bias", false}, {"h0", false},
-                                 {"c0", false}, {"y", true},       {"hn", true},    {"cn", true}};
+constexpr Operand kOperands[] = {{"x", false},  {"weight", false}, {"scale", false}, {"bias", false}, {"h0", false},
+                                 {"c0", false}, {"y", true},       {"hn", true},     {"cn", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, mr, nr) {#symbol, op, "f32", Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
 #include "kernels/rnn/kernels.inc"
 #undef ROW
 };
 
 const P& params_of(const void* params) { return *static_cast<const P*>(params); }
-int64_t gates_of(const Row& row) { return row.op[0] == 'l' ? 4 : 3; }
+bool is_integer(const Row& row) { return row.op[0] == 'q'; }
+int gates_of(const Row& row) { return row.op[is_integer(row)] == 'l' ? 4 : 3; }
+int64_t depth_of(const Row& row) { return row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni ? 4 : 2; }
 
 int64_t tasks(const Row& row, const void* params) { return (params_of(params).rows + row.mr - 1) / row.mr; }
 
@@ -40,25 +44,56 @@ double cost_ns(const Row& row, const void* params) {
 }
 
 size_t scratch_bytes(const Row& row, const void* params) {
-  return size_t(row.mr * params_of(params).hidden) * sizeof(float);
+  return size_t(row.mr * RnnScratch(params_of(params).hidden, gates_of(row)).row);
 }
 
 int64_t tiles_of(const Row& row, const P& p) { return (p.hidden + row.nr - 1) / row.nr; }
 
 size_t packed_bytes(const Row& row, const void* params) {
   const P& p = params_of(params);
-  return size_t(tiles_of(row, p) * p.hidden * gates_of(row) * row.nr) * sizeof(float);
+  const int64_t depth = depth_of(row);
+  const int64_t column = is_integer(row) ? 4 + (p.hidden + depth - 1) / depth * depth : p.hidden * 4;
+  return size_t(tiles_of(row, p) * gates_of(row) * row.nr * column);
 }
 
-void pack(const Row& row, const void* params, const void* src, void* dst) {
-  const P& p = params_of(params);
-  const auto* const weight = static_cast<const float*>(src);
-  auto* to = static_cast<float*>(dst);
+void pack_float(const Row& row, const P& p, const float* weight, float* to) {
   for (int64_t tile = 0; tile < tiles_of(row, p); ++tile)
     for (int64_t k = 0; k < p.hidden; ++k)
       for (int64_t g = 0; g < gates_of(row); ++g)
         for (int64_t j = tile * row.nr; j < (tile + 1) * row.nr; ++j)
           *to++ = j < p.hidden ? weight[(g * p.hidden + j) * p.hidden + k] : 0.0f;
+}
+
+void pack_integers(const Row& row, const P& p, const int8_t* weight, std::byte* to) {
+  const int64_t depth = depth_of(row);
+  const bool is_in_bytes = depth == 4;
+  for (int64_t tile = 0; tile < tiles_of(row, p); ++tile) {
+    const auto each_column = [&](auto fn) {
+      for (int64_t g = 0; g < gates_of(row); ++g)
+        for (int64_t j = tile * row.nr; j < (tile + 1) * row.nr; ++j)
+          fn(j < p.hidden ? weight + (g * p.hidden + j) * p.hidden : nullptr);
+    };
+    each_column([&](const int8_t* column) {
+      int64_t sum = 0;
+      for (int64_t k = 0; column && k < p.hidden; ++k) sum += column[k];
+      const auto start = int32_t(uint32_t(is_in_bytes ? -sum * 32768 : 0));
+      std::memcpy(to, &start, sizeof start);
+      to += sizeof start;
+    });
+    for (int64_t first = 0; first < p.hidden; first += depth)
+      each_column([&](const int8_t* column) {
+        for (int64_t k = first; k < first + depth; ++k) *to++ = std::byte(column && k < p.hidden ? column[k] : 0);
+      });
+  }
+}
+
+void pack(const Row& row, const void* params, const void* src, void* dst) {
+  const P& p = params_of(params);
+  if (is_integer(row)) {
+    pack_integers(row, p, static_cast<const int8_t*>(src), static_cast<std::byte*>(dst));
+  } else {
+    pack_float(row, p, static_cast<const float*>(src), static_cast<float*>(dst));
+  }
 }
 
 }  // namespace

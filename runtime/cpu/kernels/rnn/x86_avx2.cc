@@ -1,8 +1,27 @@
 #include "kernels/rnn/generic.h"
+#include "kernels/rnn/word_step.h"
 
 namespace rushlight {
+namespace {
 
-void lstm_scan_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) { recur<Lstm, 2>(call, begin, end); }
-void gru_scan_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) { recur<Gru, 2>(call, begin, end); }
+using Integers = IntegerProduct<WordStep, 1, 8>;
+
+}  // namespace
+
+void lstm_scan_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) {
+  recur<Lstm, FloatProduct, 2>(call, begin, end);
+}
+
+void gru_scan_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) {
+  recur<Gru, FloatProduct, 2>(call, begin, end);
+}
+
+void qlstm_scan_f32s8f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) {
+  recur<Lstm, Integers, 2>(call, begin, end);
+}
+
+void qgru_scan_f32s8f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) {
+  recur<Gru, Integers, 2>(call, begin, end);
+}
 
 }  // namespace rushlight

@@ -1,0 +1,19 @@
+#include "kernels/rnn/byte_step.h"
+#include "kernels/rnn/generic.h"
+
+namespace rushlight {
+namespace {
+
+using Integers = IntegerProduct<ByteStep, 1, 4>;
+
+}  // namespace
+
+void qlstm_scan_f32s8f32_2x8_avxvnni(const Call& call, int64_t begin, int64_t end) {
+  recur<Lstm, Integers, 2>(call, begin, end);
+}
+
+void qgru_scan_f32s8f32_2x8_avxvnni(const Call& call, int64_t begin, int64_t end) {
+  recur<Gru, Integers, 2>(call, begin, end);
+}
+
+}  // namespace rushlight
