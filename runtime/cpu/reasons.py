@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from ..plan.lowering import KernelStep
 from ..types import Dim
-from .winograd import choose_tile
 
 
 def reason(step: KernelStep) -> str:
@@ -32,25 +31,24 @@ def _gemm(step: KernelStep) -> str:
     (kh, kw), groups = weight.data.shape[2:], node.attrs["groups"]
     text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
     text += f", {groups} groups" if groups > 1 else ""
-    if step.compute == "f32" and (kh, kw) == (3, 3):
-        text += f", direct: {_no_winograd(step, weight.data.shape)}"
+    if (kh, kw) == (3, 3):
+        text += f", direct: {_no_winograd(step)}"
     return text
 
 
-def _no_winograd(step: KernelStep, filters: tuple[int, ...]) -> str:
+def _no_winograd(step: KernelStep) -> str:
     attrs = step.node.attrs
     if attrs["groups"] != 1 or (*attrs["stride"], *attrs["dilation"]) != (1, 1, 1, 1):
         return "Winograd's method needs one group, stride and dilation 1"
-    if choose_tile(attrs, filters, *step.node.output.shape[1:3]) is None:
-        return "Winograd's transforms and weights would cost more than they save"
-    return "no Winograd kernel for these types"
+    return "Winograd's transforms and weights would cost more than they save"
 
 
 def _winograd(step: KernelStep) -> str:
     tile = step.params["tile"]
     assert isinstance(tile, int)
     share = (tile + 2) ** 2 / (9 * tile * tile)
-    return f"3x3 convolution, stride 1: Winograd F({tile}x{tile}) takes {share:.0%} of the multiplications"
+    exact = "" if step.compute == "f32" else ", of 16-bit integers and exact"
+    return f"3x3 convolution, stride 1: Winograd F({tile}x{tile}) takes {share:.0%} of the multiplications{exact}"
 
 
 def _attention(step: KernelStep) -> str:

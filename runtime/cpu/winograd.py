@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..ops import Array
 from ..types import DimLike
 
 TILES = (4, 2)
 """Results in a row of a tile; a tile of 4 takes 36 products for 16 results, one of 2 takes 16 for 4."""
 
-_TRANSFORM = 8
-"""What a channel or column of one point of a tile costs in the transforms, in multiply-adds."""
 
-_FETCH = 9
-"""What it costs to fetch a weight from beyond the second-level cache, in multiply-adds: the layers of a model share
-that cache, so none finds its weights there."""
+@dataclass(frozen=True)
+class _Costs:
+    """In multiply-adds of the direct sum."""
 
-_GAIN = 1.1
-"""How much cheaper it must be: the transformed weights take 4 times (a tile of 2: 1.8 times) the memory."""
+    product: int
+    """Of one channel and column at one point of a tile."""
+    transform: int
+    """Of a channel or column of one point of a tile in the transforms."""
+    fetch: int
+    """Of a transformed weight from beyond the second-level cache: the layers of a model share that cache, so none finds
+    its weights there."""
+    fetch_direct: int
+    """Of a weight of the direct sum."""
+    gain: float
+    """How much cheaper it must be: the transformed weights take 1.8 (a tile of 2) to 8 times the memory."""
+
+
+_FLOAT = _Costs(product=1, transform=8, fetch=9, fetch_direct=9, gain=1.1)
+_WORDS = _Costs(product=1, transform=13, fetch=9, fetch_direct=9, gain=1.1)
+"""Where 8-bit operands are widened to 16 bits for the direct sum too."""
+_BYTES = _Costs(product=2, transform=50, fetch=20, fetch_direct=10, gain=1.1)
+"""Where the direct sum takes 8-bit operands as they are: four of them in the time of two of 16 bits."""
+
+_MOST_SUM = {4: 2**25, 2: 2**29}
+"""The direct sum of integers must stay below, for any bytes (kernels/winograd/winograd.h)."""
 
 _UNKNOWN = 64
 """The height or width to reckon with where it is symbolic."""
@@ -29,19 +50,44 @@ def choose_tile(attrs: Mapping[str, Any], filters: tuple[int, ...], height: DimL
 
     The answer changes the bits of the result, so it depends on the operator and the sizes of one image alone.
     """
+    return _choose(attrs, filters, height, width, TILES, _FLOAT)
+
+
+def choose_exact_tile(
+    attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, has_dot: bool
+) -> int | None:
+    """The same for a convolution of u8 by the int8 weights `filters`. Integers are exact either way: the answer changes
+    no bits, so it may depend on whether the direct sum has instructions for bytes (VNNI)."""
+    tiles = [tile for tile in TILES if _fits(filters, tile)]
+    return _choose(attrs, filters.shape, height, width, tiles, _BYTES if has_dot else _WORDS)
+
+
+def _fits(filters: Array, tile: int) -> bool:
+    """Whether sums over any bytes stay where the division in the end is exact."""
+    axes = tuple(range(1, filters.ndim))
+    positive = np.maximum(filters, 0).sum(axis=axes, dtype=np.int64).max(initial=0)
+    negative = np.minimum(filters, 0).sum(axis=axes, dtype=np.int64).min(initial=0)
+    return bool(255 * max(int(positive), -int(negative)) < _MOST_SUM[tile])
+
+
+def _choose(
+    attrs: Mapping[str, Any],
+    filters: tuple[int, ...],
+    height: DimLike,
+    width: DimLike,
+    tiles: Sequence[int],
+    costs: _Costs,
+) -> int | None:
     n, c, *kernel = filters
     if kernel != [3, 3] or attrs["groups"] != 1 or (*attrs["stride"], *attrs["dilation"]) != (1, 1, 1, 1):
         return None
     rows, columns = (size if isinstance(size, int) else _UNKNOWN for size in (height, width))
     n = -(-n // 16) * 16
-    best, least = None, _cost(rows * columns, 9, c, n, 0) / _GAIN
-    for tile in TILES:
-        cost = _cost(-(-rows // tile) * -(-columns // tile), (tile + 2) ** 2, c, n, _TRANSFORM)
+    best, least = None, 9 * c * n * (rows * columns + costs.fetch_direct) / costs.gain
+    for tile in tiles:
+        places, points = -(-rows // tile) * -(-columns // tile), (tile + 2) ** 2
+        one_place = costs.product * c * n + costs.transform * (c + n)
+        cost = points * (places * one_place + costs.fetch * c * n)
         if cost < least:
             best, least = tile, cost
     return best
-
-
-def _cost(tiles: int, points: int, c: int, n: int, transform: int) -> int:
-    """Multiply-adds of one image, or what takes as long."""
-    return tiles * points * (c * n + transform * (c + n)) + _FETCH * points * c * n

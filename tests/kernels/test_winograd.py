@@ -23,7 +23,7 @@ from rushlight.runtime.plan.lowering import KernelStep
 from .harness import Array, available_rows, fenced, same_bits
 from .harness import run as run_kernel
 
-ROWS = available_rows("winograd")
+ROWS = [row for row in available_rows("winograd") if row.types == "f32"]
 GENERIC = next(row for row in ROWS if row.isa == "generic")
 by_symbol: dict[str, Any] = {"ids": lambda row: row.symbol}
 both_tiles = pytest.mark.parametrize("tile", [2, 4])
@@ -51,7 +51,8 @@ def geometry(shape: Any, tile: int, **changes: Any) -> dict[str, Any]:
     return {
         "images": images, "ih": ih, "iw": iw, "oh": ih + top + bottom - 2, "ow": iw + left + right - 2, "ph": top,
         "pw": left, "c": c, "n": n, "tile": tile, "src_image": ih * iw * c, "src_row": iw * c, "src_pixel": c,
-        "dst_row": n, "residual_row": n, "activation": 0, "alpha": 0.0, "beta": 0.0,
+        "dst_row": n, "residual_row": n, "src_zero_point": 0, "activation": 0, "alpha": 0.0, "beta": 0.0,
+        "residual_scale": 0.0,
     } | changes  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def run(
     memory = {name: fenced(array) for name, array in (operands | {"dst": dst}).items() if array is not None}
     if in_place:
         memory["dst"] = memory["residual"]
-    order = ("src", "weight", "bias", "residual", "dst")
+    order = ("src", "weight", "bias", "scale", "residual", "dst")
     views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
     _core.run_kernel(row.symbol, raw, views, threads, chunk)
     for _, before in memory.values():

@@ -9,10 +9,9 @@ import numpy as np
 
 from ...ir import Node, Value
 from ...ops import Array
-from ...plan.lowering import Lowering, Operand, Param, Rule, short_dtype
+from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
 from ...types import DimLike, product
-from ..activation import activation_params
-from ..winograd import choose_tile
+from ..winograd import choose_exact_tile, choose_tile
 from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
 
 
@@ -25,10 +24,20 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     adds_bytes_to_floats = residual is not None and node.output.dtype == np.float32
     if groups == outputs and k == 1 and groups > 1 and not adds_bytes_to_floats:
         return _lower_depthwise(node, lower, x, weight, weight.data)
-    tile = choose_tile(node.attrs, weight.data.shape, *node.output.shape[1:3])
-    if tile is not None and all(v.dtype == np.float32 for v in (x, weight, node.output)):
-        return _lower_winograd(node, lower, x, weight.data, tile)
+    types = "".join(short_dtype(value.dtype) for value in (x, weight, node.output))
+    row = lower.find("winograd", "winograd", "f32" if types == "f32f32f32" else types)
+    tile = winograd_tile(node, weight.data, row.isa) if row else None
+    if row and tile:
+        return _lower_winograd(node, lower, row, x, weight.data, tile)
     return _lower_product(node, lower, x, weight, weight.data)
+
+
+def winograd_tile(node: Node, filters: Array, isa: str) -> int | None:
+    """The tile with which Winograd's method pays for a convolution, None where the direct sum is better."""
+    height, width = node.output.shape[1:3]
+    if filters.dtype == np.float32:
+        return choose_tile(node.attrs, filters.shape, height, width)
+    return choose_exact_tile(node.attrs, filters, height, width, has_dot=isa.endswith("vnni"))
 
 
 def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array) -> bool:
@@ -54,18 +63,16 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
     return True
 
 
-def _lower_winograd(node: Node, lower: Lowering, x: Value, filters: Array, tile: int) -> bool:
-    row = lower.find("winograd", "winograd", "f32")
-    if row is None:
-        return False
+def _lower_winograd(node: Node, lower: Lowering, row: KernelRow, x: Value, filters: Array, tile: int) -> bool:
     n, c, kh, kw = filters.shape
-    static: dict[str, Param] = {"c": c, "n": n, "tile": tile}
+    epilogue = {"src_zero_point": 0, "residual_scale": 0.0} | epilogue_params(node.attrs, node.output)
+    static: dict[str, Param] = {"c": c, "n": n, "tile": tile, "src_zero_point": epilogue["src_zero_point"]}
     images, ih, iw = x.shape[:3]
     oh, ow = node.output.shape[1:3]
     top, left = node.attrs["padding"][:2]
     rows = _rows(node, lower, "src_pixel", "residual_row", "dst_row")
     pixel = lower.view(x).row
-    params = static | activation_params(node.attrs) | {
+    params = static | epilogue | {
         "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "ph": top, "pw": left, "src_image": ih * iw * pixel,
         "src_row": iw * pixel, **rows,
     }  # fmt: skip
@@ -73,7 +80,8 @@ def _lower_winograd(node: Node, lower: Lowering, x: Value, filters: Array, tile:
     residual = operands.get("residual")
     in_place = [(node.output, residual)] if isinstance(residual, Value) and residual.type == node.output.type else []
     macs = product(node.output.shape) * c * kh * kw  # the direct sum's: its share of peak may be above 1
-    lower.step(node, row, operands, params, in_place=in_place, macs=macs, compute="f32")
+    compute = "f32" if x.dtype == np.float32 else "int8"
+    lower.step(node, row, operands, params, in_place=in_place, macs=macs, compute=compute)
     return True
 
 

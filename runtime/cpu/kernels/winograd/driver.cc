@@ -22,20 +22,23 @@ class WinogradRun {
   WinogradRun(const WinogradKernel& kernel, const Call& call)
       : kernel_(kernel),
         p_(*static_cast<const WinogradParams*>(call.params)),
-        panels_(kernel.nr, p_),
-        blocks_(winograd_blocks(kernel.nr, p_)),
+        format_{kernel.nr, kernel.src_bytes == 1 ? 2 : 1},
+        panels_(format_, p_),
+        blocks_(winograd_blocks(format_, p_)),
         points_(winograd_points(p_)),
-        src_(static_cast<const float*>(call.operand[kWinogradSrc])),
-        weight_(static_cast<const float*>(call.operand[kWinogradWeight])),
+        src_(static_cast<const std::byte*>(call.operand[kWinogradSrc])),
+        weight_(static_cast<const std::byte*>(call.operand[kWinogradWeight])),
         bias_(static_cast<const float*>(call.operand[kWinogradBias])),
-        residual_(static_cast<const float*>(call.operand[kWinogradResidual])),
-        dst_(static_cast<float*>(call.operand[kWinogradDst])),
-        patches_(reinterpret_cast<float*>(call.scratch)),
+        scale_(static_cast<const float*>(call.operand[kWinogradScale])),
+        residual_(static_cast<const std::byte*>(call.operand[kWinogradResidual])),
+        dst_(static_cast<std::byte*>(call.operand[kWinogradDst])),
+        patches_(call.scratch),
         products_(patches_ + points_ * blocks_.patch_point),
         activation_(Activation(p_.activation)) {
     patch_.row = p_.src_row;
     patch_.pixel = p_.src_pixel;
     patch_.channels = p_.c;
+    patch_.zero_point = p_.src_zero_point;
     patch_.point = blocks_.patch_point;
     result_.point = blocks_.product_point;
     result_.dst_row = p_.ow * p_.dst_row;
@@ -44,13 +47,18 @@ class WinogradRun {
     result_.residual_pixel = p_.residual_row;
     result_.lo = activation_ == Activation::clamp ? p_.alpha : activation_ == Activation::relu ? 0.0f : -infinity;
     result_.hi = activation_ == Activation::clamp ? p_.beta : infinity;
+    if (kernel.dst_bytes == 1) {
+      result_.lo = std::max(result_.lo, 0.0f);
+      result_.hi = std::min(result_.hi, 255.0f);
+    }
+    result_.residual_scale = p_.residual_scale;
     product_.patches = patches_;
     product_.patch_row = blocks_.patch_row;
     product_.patch_point = blocks_.patch_point;
     product_.products = products_;
     product_.product_point = blocks_.product_point;
     product_.points = points_;
-    product_.channels = p_.c;
+    product_.steps = winograd_steps(format_, p_);
   }
 
   void run_task(int64_t task) {
@@ -65,7 +73,9 @@ class WinogradRun {
     const int64_t end = std::min(begin + blocks_.panel_block, panels_.count());
     for (int64_t index = begin; index < end; ++index) {
       const WinogradPanel panel = panels_.panel(index);
-      product_.weights = weight_ + panel.weights;
+      const std::byte* const weights = weight_ + panel.offset;
+      result_.correction = format_.is_integer() ? reinterpret_cast<const int32_t*>(weights) : nullptr;
+      product_.weights = weights + (format_.is_integer() ? panel.granules * kWinogradGranule * kWinogradStepBytes : 0);
       product_.tiles = end_ - begin_;
       kernel_.multiply[panel.granules - 1](product_);
       for (int64_t tile = begin_; tile < end_; ++tile) transform_result(panel, tile);
@@ -83,7 +93,7 @@ class WinogradRun {
   void transform_patch(int64_t tile) {
     const Place at = place(tile);
     const int64_t y = at.y - p_.ph, x = at.x - p_.pw, side = p_.tile + 2;
-    patch_.image = src_ + at.image * p_.src_image;
+    patch_.image = src_ + at.image * p_.src_image * kernel_.src_bytes;
     patch_.at = y * p_.src_row + x * p_.src_pixel;
     patch_.y_begin = std::clamp<int64_t>(-y, 0, side);
     patch_.y_end = std::clamp<int64_t>(p_.ih - y, 0, side);
@@ -97,18 +107,20 @@ class WinogradRun {
   void transform_result(const WinogradPanel& panel, int64_t tile) {
     const Place at = place(tile);
     const int64_t pixel = (at.image * p_.oh + at.y) * p_.ow + at.x;
-    result_.products = products_ + (tile - begin_) * panel.granules * kWinogradGranule;
+    result_.products = products_ + (tile - begin_) * panel.granules * kWinogradGranule * kWinogradStepBytes;
     result_.columns = std::min(panel.granules * kWinogradGranule, p_.n - panel.column);
     result_.bias = bias_ ? bias_ + panel.column : nullptr;
-    result_.residual = residual_ ? residual_ + pixel * p_.residual_row + panel.column : nullptr;
-    result_.dst = dst_ + pixel * p_.dst_row + panel.column;
+    result_.scale = scale_ ? scale_ + panel.column : nullptr;
+    const int64_t residual = (pixel * p_.residual_row + panel.column) * kernel_.src_bytes;
+    result_.residual = residual_ ? residual_ + residual : nullptr;
+    result_.dst = dst_ + (pixel * p_.dst_row + panel.column) * kernel_.dst_bytes;
     result_.rows = int(std::min(p_.tile, p_.oh - at.y));
     result_.cols = int(std::min(p_.tile, p_.ow - at.x));
     kernel_.transform_result[variant_of_size()](result_);
     if (activation_ == Activation::none || activation_ == Activation::relu || activation_ == Activation::clamp) return;
     for (int y = 0; y < result_.rows; ++y) {
       for (int x = 0; x < result_.cols; ++x) {
-        float* const columns = result_.dst + y * result_.dst_row + x * result_.dst_pixel;
+        float* const columns = static_cast<float*>(result_.dst) + y * result_.dst_row + x * result_.dst_pixel;
         kernel_.activate(activation_, p_.alpha, p_.beta, columns, result_.columns);
       }
     }
@@ -116,16 +128,18 @@ class WinogradRun {
 
   const WinogradKernel& kernel_;
   const WinogradParams& p_;
+  const WinogradFormat format_;
   const WinogradPanels panels_;
   const WinogradBlocks blocks_;
   const int64_t points_;
-  const float* const src_;
-  const float* const weight_;
+  const std::byte* const src_;
+  const std::byte* const weight_;
   const float* const bias_;
-  const float* const residual_;
-  float* const dst_;
-  float* const patches_;
-  float* const products_;
+  const float* const scale_;
+  const std::byte* const residual_;
+  std::byte* const dst_;
+  std::byte* const patches_;
+  std::byte* const products_;
   const Activation activation_;
   WinogradPatch patch_{};
   WinogradResult result_{};

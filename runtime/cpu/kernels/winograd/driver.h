@@ -8,42 +8,47 @@
 namespace rushlight {
 
 // One patch of src, to be transformed: pixel (y, x) of it is image[at + y * row + x * pixel] for y in [y_begin, y_end)
-// and x in [x_begin, x_end), and 0 elsewhere.
+// and x in [x_begin, x_end), and 0 or the zero point elsewhere.
 struct WinogradPatch {
-  const float* image;
+  const void* image;  // f32 or u8
   int64_t at, row, pixel;
   int64_t y_begin, y_end, x_begin, x_end;
   bool is_whole;  // all of it is inside
-  int64_t channels;
-  float* dst;  // point p, channel c: dst[p * point + c], channels filled up to whole vectors with zeros
-  int64_t point;
+  int64_t channels, zero_point;
+  std::byte*
+      dst;  // point p: at dst + p * point, f32 or s16 by channels, filled up to whole vectors with anything finite
+  int64_t point;  // bytes
 };
 
 // The products of transformed patches with one panel, for all points and some tiles. Up to a tile more is computed: it
 // has to be readable and writable.
 struct WinogradProduct {
-  const float* patches;  // [point][tile][channel], patch_point and patch_row apart
+  const std::byte* patches;  // [point][tile][step], patch_point and patch_row bytes apart
   int64_t patch_row, patch_point;
-  const float* weights;  // [point][channel][column], dense; what follows is fetched ahead
-  float* products;       // [point][tile][column], product_point and columns apart
+  const std::byte* weights;  // [point][step][column], dense; what follows is fetched ahead
+  std::byte* products;       // [point][tile][column], f32 or int32, product_point bytes and columns apart
   int64_t product_point;
-  int64_t points, tiles, channels;
+  int64_t points, tiles, steps;
 };
 
 // One tile's products, to become results.
 struct WinogradResult {
-  const float* products;  // point p, column n: products[p * point + n], columns filled up to whole vectors
-  int64_t point, columns;
-  const float* bias;      // null if absent
-  const float* residual;  // null if absent
-  float* dst;             // result (y, x): dst + y * dst_row + x * dst_pixel
+  const std::byte*
+      products;            // point p, column n: element n of products + p * point, columns filled up to whole vectors
+  int64_t point, columns;  // bytes; elements
+  const float* bias;       // null if absent
+  const float* scale;      // of integers
+  const int32_t* correction;  // of integers: to be added to the sums
+  const void* residual;       // f32, or u8 of integers; null if absent
+  void* dst;                  // result (y, x): element y * dst_row + x * dst_pixel
   int64_t dst_row, dst_pixel, residual_row, residual_pixel;
   int rows, cols;  // results that are stored
-  float lo, hi;
+  float lo, hi, residual_scale;
 };
 
 struct WinogradKernel {
   int64_t nr;
+  int src_bytes, dst_bytes;                                   // of an element
   void (*transform_patch[2])(const WinogradPatch& patch);     // for tiles of 2 and of 4
   void (*multiply[3])(const WinogradProduct& product);        // for panels of 1 to 3 granules, up to one more than nr
   void (*transform_result[2])(const WinogradResult& result);  // for tiles of 2 and of 4

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "kernels/winograd/winograd.h"
+#include "kernels/winograd/layout.h"
 
 namespace rushlight {
 
-void pack_winograd(int64_t nr, const WinogradParams& params, const float* src, float* dst);
+void pack_winograd(const WinogradFormat& format, const WinogradParams& params, const void* src, std::byte* dst);
 
 }  // namespace rushlight

@@ -8,7 +8,7 @@
 
 namespace rushlight {
 
-#define ROW(isa, symbol, mr, nr) void symbol(const Call& call, int64_t begin, int64_t end);
+#define ROW(isa, symbol, types, mr, nr) void symbol(const Call& call, int64_t begin, int64_t end);
 #include "kernels/winograd/kernels.inc"
 #undef ROW
 
@@ -17,45 +17,65 @@ namespace {
 using P = WinogradParams;
 
 constexpr Field kFields[] = {
-    RL_FIELD(P, 'i', images),     RL_FIELD(P, 'i', ih),        RL_FIELD(P, 'i', iw),
-    RL_FIELD(P, 'i', oh),         RL_FIELD(P, 'i', ow),        RL_FIELD(P, 'i', ph),
-    RL_FIELD(P, 'i', pw),         RL_FIELD(P, 'i', c),         RL_FIELD(P, 'i', n),
-    RL_FIELD(P, 'i', tile),       RL_FIELD(P, 'i', src_image), RL_FIELD(P, 'i', src_row),
-    RL_FIELD(P, 'i', src_pixel),  RL_FIELD(P, 'i', dst_row),   RL_FIELD(P, 'i', residual_row),
-    RL_FIELD(P, 'i', activation), RL_FIELD(P, 'f', alpha),     RL_FIELD(P, 'f', beta),
+    RL_FIELD(P, 'i', images),
+    RL_FIELD(P, 'i', ih),
+    RL_FIELD(P, 'i', iw),
+    RL_FIELD(P, 'i', oh),
+    RL_FIELD(P, 'i', ow),
+    RL_FIELD(P, 'i', ph),
+    RL_FIELD(P, 'i', pw),
+    RL_FIELD(P, 'i', c),
+    RL_FIELD(P, 'i', n),
+    RL_FIELD(P, 'i', tile),
+    RL_FIELD(P, 'i', src_image),
+    RL_FIELD(P, 'i', src_row),
+    RL_FIELD(P, 'i', src_pixel),
+    RL_FIELD(P, 'i', dst_row),
+    RL_FIELD(P, 'i', residual_row),
+    RL_FIELD(P, 'i', src_zero_point),
+    RL_FIELD(P, 'i', activation),
+    RL_FIELD(P, 'f', alpha),
+    RL_FIELD(P, 'f', beta),
+    RL_FIELD(P, 'f', residual_scale),
 };
 
-constexpr Operand kOperands[kWinogradOperands] = {
-    {"src", false}, {"weight", false}, {"bias", false}, {"residual", false}, {"dst", true}};
+constexpr Operand kOperands[kWinogradOperands] = {{"src", false},   {"weight", false},   {"bias", false},
+                                                  {"scale", false}, {"residual", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, mr, nr) {#symbol, "winograd", "f32", Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, types, mr, nr) {#symbol, "winograd", types, Isa::isa, mr, nr, symbol},
 #include "kernels/winograd/kernels.inc"
 #undef ROW
 };
 
 const P& params_of(const void* params) { return *static_cast<const P*>(params); }
 
-int64_t tasks(const Row& row, const void* params) { return winograd_blocks(row.nr, params_of(params)).tasks; }
+int64_t tasks(const Row& row, const void* params) {
+  return winograd_blocks(winograd_format(row), params_of(params)).tasks;
+}
 
 // Products as in gemm; the transforms as long as 8 multiply-adds an element.
 double cost_ns(const Row& row, const void* params) {
   const P& p = params_of(params);
-  const double rate = row.isa == Isa::generic ? 0.2 : row.isa == Isa::avx2 ? 35 : 70;
-  const double tiles = double(winograd_blocks(row.nr, p).tiles), weights = double(winograd_weights(p));
+  const WinogradFormat format = winograd_format(row);
+  double rate = row.isa == Isa::generic ? 0.2 : row.isa == Isa::avx2 || row.isa == Isa::avxvnni ? 35 : 70;
+  if (format.is_integer() && (row.isa == Isa::avx2 || row.isa == Isa::avx512)) rate /= 2;
+  const double tiles = double(winograd_blocks(format, p).tiles), bytes = double(winograd_weight_bytes(format, p));
   const double columns = double(winograd_granules(p) * kWinogradGranule);
   const double transforms = tiles * double(winograd_points(p)) * (double(p.c) + columns) / (rate / 8);
-  return std::max(tiles * weights / rate + transforms, weights * sizeof(float) / 10);
+  return std::max(tiles * bytes / double(kWinogradStepBytes) / rate + transforms, bytes / 10);
 }
 
-size_t scratch_bytes(const Row& row, const void* params) { return winograd_scratch_bytes(row.nr, params_of(params)); }
+size_t scratch_bytes(const Row& row, const void* params) {
+  return winograd_scratch_bytes(winograd_format(row), params_of(params));
+}
 
-size_t packed_bytes(const Row&, const void* params) {
-  return size_t(winograd_weights(params_of(params))) * sizeof(float);
+size_t packed_bytes(const Row& row, const void* params) {
+  return size_t(winograd_weight_bytes(winograd_format(row), params_of(params)));
 }
 
 void pack(const Row& row, const void* params, const void* src, void* dst) {
-  pack_winograd(row.nr, params_of(params), static_cast<const float*>(src), static_cast<float*>(dst));
+  pack_winograd(winograd_format(row), params_of(params), src, static_cast<std::byte*>(dst));
 }
 
 }  // namespace

@@ -1,14 +1,19 @@
-#include "kernels/gemm/activate.h"
-#include "kernels/winograd/transform.h"
+#include "kernels/winograd/tables.h"
 
 namespace rushlight {
 
 void winograd_f32_12x32_avx512(const Call& call, int64_t begin, int64_t end) {
-  static constexpr WinogradKernel kernel = {32,
-                                            {transform_patch<Two>, transform_patch<Four>},
-                                            {multiply<1, 12>, multiply<2, 12>, multiply<3, 8>},
-                                            {transform_result<Two>, transform_result<Four>},
-                                            activate};
+  static constexpr WinogradKernel kernel = wide_f32<StepF32>();
+  run_winograd(kernel, call, begin, end);
+}
+
+void winograd_u8s8u8_12x32_avx512(const Call& call, int64_t begin, int64_t end) {
+  static constexpr WinogradKernel kernel = wide_u8s8<StepS16, uint8_t>();
+  run_winograd(kernel, call, begin, end);
+}
+
+void winograd_u8s8f32_12x32_avx512(const Call& call, int64_t begin, int64_t end) {
+  static constexpr WinogradKernel kernel = wide_u8s8<StepS16, float>();
   run_winograd(kernel, call, begin, end);
 }
 

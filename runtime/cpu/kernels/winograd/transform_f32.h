@@ -1,4 +1,4 @@
-// The transforms of patches and of products, for ISA files only.
+// The transforms of patches and of products of floats, for ISA files only.
 #pragma once
 
 #include "kernels/vec/activation.h"
@@ -56,8 +56,8 @@ struct Two {
 template <class F, bool Whole>
 RL_INLINE void transform_vector(const WinogradPatch& patch, int64_t c, int lanes) {
   constexpr int kSide = F::kSide;
-  const float* const first = patch.image + (patch.at + c);
-  const int64_t row = patch.row, pixel = patch.pixel, point = patch.point;
+  const float* const first = static_cast<const float*>(patch.image) + (patch.at + c);
+  const int64_t row = patch.row, pixel = patch.pixel, point = patch.point / int64_t(sizeof(float));
   V half[kSide][kSide];
   RL_UNROLL
   for (int x = 0; x < kSide; ++x) {
@@ -71,7 +71,7 @@ RL_INLINE void transform_vector(const WinogradPatch& patch, int64_t c, int lanes
     RL_UNROLL
     for (int y = 0; y < kSide; ++y) half[y][x] = v[y];
   }
-  float* dst = patch.dst + c;
+  float* dst = reinterpret_cast<float*>(patch.dst) + c;
   RL_UNROLL
   for (int y = 0; y < kSide; ++y) {
     V v[kSide];
@@ -103,8 +103,8 @@ void transform_patch(const WinogradPatch& patch) {
 template <class F>
 RL_INLINE void finish_vector(const WinogradResult& result, int64_t n, int lanes) {
   constexpr int kSide = F::kSide, kTile = F::kTile;
-  const float* const products = result.products + n;
-  const int64_t point = result.point;
+  const float* const products = reinterpret_cast<const float*>(result.products) + n;
+  const int64_t point = result.point / int64_t(sizeof(float));
   V half[kTile][kSide];
   RL_UNROLL
   for (int x = 0; x < kSide; ++x) {
@@ -121,8 +121,9 @@ RL_INLINE void finish_vector(const WinogradResult& result, int64_t n, int lanes)
     if (i >= result.rows) break;
     V y[kTile];
     F::result(half[i], y);
-    float* const dst = result.dst + i * result.dst_row + n;
-    const float* const residual = result.residual ? result.residual + i * result.residual_row + n : nullptr;
+    float* const dst = static_cast<float*>(result.dst) + i * result.dst_row + n;
+    const float* residual = static_cast<const float*>(result.residual);
+    if (residual) residual += i * result.residual_row + n;
     RL_UNROLL
     for (int j = 0; j < kTile; ++j) {
       if (j >= result.cols) break;
