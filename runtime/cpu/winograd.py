@@ -38,6 +38,9 @@ _WORDS = _Costs(product=1, transform=13, fetch=9, fetch_direct=9, gain=1.1)
 _BYTES = _Costs(product=2, transform=50, fetch=20, fetch_direct=10, gain=1.1)
 """Where the direct sum takes 8-bit operands as they are: four of them in the time of two of 16 bits."""
 
+_TILED = {"amxint8"}
+"""Instruction sets that multiply bytes 8 times as fast as VNNI: nothing is left to save."""
+
 _MOST_SUM = {4: 2**25, 2: 2**29}
 """The direct sum of integers must stay below, for any bytes (kernels/winograd/winograd.h)."""
 
@@ -54,12 +57,14 @@ def choose_tile(attrs: Mapping[str, Any], filters: tuple[int, ...], height: DimL
 
 
 def choose_exact_tile(
-    attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, has_dot: bool
+    attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, isa: str
 ) -> int | None:
     """The same for a convolution of u8 by the int8 weights `filters`. Integers are exact either way: the answer changes
-    no bits, so it may depend on whether the direct sum has instructions for bytes (VNNI)."""
+    no bits, so it may depend on `isa`, the instruction set of the direct sum."""
+    if isa in _TILED:
+        return None
     tiles = [tile for tile in TILES if _fits(filters, tile)]
-    return _choose(attrs, filters.shape, height, width, tiles, _BYTES if has_dot else _WORDS)
+    return _choose(attrs, filters.shape, height, width, tiles, _BYTES if isa.endswith("vnni") else _WORDS)
 
 
 def _fits(filters: Array, tile: int) -> bool:

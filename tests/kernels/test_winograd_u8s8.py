@@ -109,7 +109,7 @@ def test_largest_sums(row: Any, tile: int, src: int, weight: int) -> None:
     shape = (1, 6, 7, c, 18, (1, 1, 1, 1))
     given: dict[str, Array | None] = dict(case(shape, row.types))
     given["src"], given["weight"] = np.full((1, 6, 7, c), src, np.uint8), np.full((18, c, 3, 3), weight, np.int8)
-    assert choose_exact_tile(ATTRS, given["weight"], 56, 56, has_dot=False) == 4
+    assert choose_exact_tile(ATTRS, given["weight"], 56, 56, "avx2") == 4
     params = params_of(shape, tile, row.types)
     assert same_bits(run(row, "winograd", params, given), direct(params, given, row.types))
 
@@ -131,12 +131,13 @@ def test_rows_of_wider_tensors(row: Any, tile: int) -> None:
 
 
 def test_choice() -> None:
-    def choose(weight: Array, size: int, has_dot: bool = False) -> int | None:
-        return choose_exact_tile(ATTRS, weight, size, size, has_dot)
+    def choose(weight: Array, size: int, isa: str = "avx2") -> int | None:
+        return choose_exact_tile(ATTRS, weight, size, size, isa)
 
     small = np.full((64, 64, 3, 3), 40, np.int8)
     assert choose(small, 56) == 4
-    assert choose(np.full((128, 128, 3, 3), 40, np.int8), 28, has_dot=True) == 4
+    assert choose(np.full((128, 128, 3, 3), 40, np.int8), 28, "avx512vnni") == 4
+    assert choose(np.full((128, 128, 3, 3), 40, np.int8), 28, "amxint8") is None
     assert choose(np.full((512, 512, 3, 3), 20, np.int8), 7) == 2
     assert choose(np.full((64, 3, 3, 3), 40, np.int8), 224) is None
     assert choose(np.full((64, 64, 5, 5), 40, np.int8), 56) is None
@@ -161,7 +162,8 @@ def test_lowering(types: str) -> None:
         plan = Plan(b.graph, cpu_backend(isa))
         (step,) = plan.steps
         assert isinstance(step, KernelStep)
-        assert (step.family, step.row.types, step.row.isa) == ("winograd", types, isa)
+        family = "gemm" if isa == "amxint8" else "winograd"
+        assert (step.family, step.row.types, step.row.isa) == (family, types, isa)
         given = [np.random.default_rng(4).integers(0, 256, (3, 20, 20, c), np.uint8) for c in (128, 128)]
         for images in (3, 1):
             arrays = [np.ascontiguousarray(a[:images]) for a in given]

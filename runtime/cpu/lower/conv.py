@@ -26,18 +26,19 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
         return _lower_depthwise(node, lower, x, weight, weight.data)
     types = "".join(short_dtype(value.dtype) for value in (x, weight, node.output))
     row = lower.find("winograd", "winograd", "f32" if types == "f32f32f32" else types)
-    tile = winograd_tile(node, weight.data, row.isa) if row else None
+    direct = find_gemm(lower, x, weight, node.output)
+    tile = _winograd_tile(node, weight.data, direct.isa if direct else "")
     if row and tile:
         return _lower_winograd(node, lower, row, x, weight.data, tile)
     return _lower_product(node, lower, x, weight, weight.data)
 
 
-def winograd_tile(node: Node, filters: Array, isa: str) -> int | None:
+def _winograd_tile(node: Node, filters: Array, direct_isa: str) -> int | None:
     """The tile with which Winograd's method pays for a convolution, None where the direct sum is better."""
     height, width = node.output.shape[1:3]
     if filters.dtype == np.float32:
         return choose_tile(node.attrs, filters.shape, height, width)
-    return choose_exact_tile(node.attrs, filters, height, width, has_dot=isa.endswith("vnni"))
+    return choose_exact_tile(node.attrs, filters, height, width, direct_isa)
 
 
 def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array) -> bool:
