@@ -19,18 +19,20 @@ from . import _core
 from . import lower as lower_package
 from .params import families, pack_params, params_dtype
 
-ISAS: Mapping[str, tuple[str, ...]] = {
+_ISAS: Mapping[str, tuple[str, ...]] = {
     "generic": ("generic",),
     "avx2": ("generic", "avx2"),
     "avxvnni": ("generic", "avx2", "avxvnni"),
     "avx512": ("generic", "avx2", "avx512"),
     "avx512vnni": ("generic", "avx2", "avx512", "avx512vnni"),
     "amxint8": ("generic", "avx2", "avx512", "avx512vnni", "amxint8"),
+    "neon": ("generic", "neon"),
+    "neondot": ("generic", "neon", "neondot"),
 }
-"""Each instruction set and the rows that it may run, itself included."""
+_COMPILED = frozenset(row.isa for family in families().values() for row in family.rows)
 
-NOT_COMPILED = ("neondot",)
-"""Instruction sets that `RUSHLIGHT_FORCE_ISA` may name and that this build has no kernels for."""
+ISAS: Mapping[str, tuple[str, ...]] = {isa: below for isa, below in _ISAS.items() if isa in _COMPILED}
+"""Each instruction set of this build and the rows that it may run, itself included; better ones last."""
 
 
 class CpuBackend:
@@ -112,7 +114,7 @@ def best_isa(settings: Settings | None = None) -> str:
     forced = (settings or Settings.from_environment()).force_isa
     if forced is None:
         return max(available, key=list(ISAS).index)
-    if forced not in ISAS and forced not in NOT_COMPILED:
+    if forced not in _ISAS:
         raise DeviceError(f"RUSHLIGHT_FORCE_ISA={forced}: no such instruction set; there is {', '.join(ISAS)}")
     if forced not in available:
         raise DeviceError(f"RUSHLIGHT_FORCE_ISA={forced}: this machine has {', '.join(available)}")

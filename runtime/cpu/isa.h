@@ -11,7 +11,9 @@ const char* isa_name(Isa isa);
 // Bit `1 << isa` is set where this CPU and operating system can run the set; generic always.
 uint32_t available_isas();
 
-// FTZ and DAZ for a scope: kernels flush denormals alike in every thread, the caller's mode comes back.
+// Denormal operands and results are zero for a scope, in every thread alike; the caller's mode comes back. On x86 that
+// is FTZ and DAZ, on ARM FPCR.FZ. They differ for one kind of result: ARM decides before rounding, so that what lies
+// below 2^-126 and would round up to it becomes zero there.
 class FlushDenormals {
  public:
   FlushDenormals();
@@ -20,7 +22,7 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
-  uint32_t saved_;
+  uint64_t saved_;
 };
 
 }  // namespace rushlight

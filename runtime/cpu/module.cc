@@ -204,8 +204,8 @@ NB_MODULE(_core, m) {
   });
   m.def("available_isas", [] {
     std::vector<std::string> out;
-    for (Isa isa : {Isa::generic, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::avx512vnni, Isa::amxint8})
-      if (available_isas() >> int(isa) & 1) out.emplace_back(isa_name(isa));
+    for (int isa = 0; isa < kIsas; ++isa)
+      if (available_isas() >> isa & 1) out.emplace_back(isa_name(Isa(isa)));
     return out;
   });
   m.def("usable_cpus", &usable_cpus);

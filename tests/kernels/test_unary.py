@@ -150,6 +150,14 @@ def test_special_values_as_in_torch(op: str) -> None:
     np.testing.assert_allclose(unary(row, x), expected, rtol=3e-6, atol=1e-36)
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.op != "sign"], **ids)
+def test_every_nan_stays_nan(row: Any) -> None:
+    """Whatever its payload, which integer arithmetic on its bits would see. The sign of NaN is 0, as in torch."""
+    payloads = np.random.default_rng(4).integers(1, 2**23, 4000, np.uint32)
+    x = np.concatenate([payloads | 0x7F800000, payloads | 0xFF800000]).astype(np.uint32).view(np.float32)
+    assert np.isnan(unary(row, x)).all()
+
+
 @pytest.mark.parametrize("op", [op for op in OPS if op in registry() and get(op).invariant])
 def test_invariant(op: str) -> None:
     bits = np.arange(0, 2**32, 65_537, dtype=np.uint32)

@@ -3,9 +3,9 @@
 // A family is a folder kernels/<family>/ with
 //   <family>.h     formula, Params, operands, who may alias whom, what may be read past the end
 //   <family>.cc    the Family value: names, fields, task count, scratch size, packing; includes kernels.inc
-//   kernels.inc    one row a kernel: ROW(isa, symbol, types, mr, nr), best first, generic last
+//   kernels.inc    one row a kernel: ROW(isa, symbol, types, mr, nr), best first, generic last; of all architectures
 //   generic.h      the portable template that the ISA files instantiate with their vector type
-//   x86_<isa>.cc, generic.cc
+//   x86_<isa>.cc, arm_<isa>.cc, generic.cc
 // An ISA file holds an anonymous namespace, intrinsics and its exported entry points, nothing else with external
 // linkage: a template that leaks out of it as a weak symbol could be the copy that every CPU runs.
 #pragma once
@@ -15,7 +15,29 @@
 
 namespace rushlight {
 
-enum class Isa : uint8_t { generic, avx2, avxvnni, avx512, avx512vnni, amxint8 };
+// Those of the other architecture are never available.
+enum class Isa : uint8_t { generic, avx2, avxvnni, avx512, avx512vnni, amxint8, neon, neondot };
+constexpr int kIsas = int(Isa::neondot) + 1;
+
+// RL_ON_<isa>(text): text where the architecture has the set. Tables of rows leave out the others by it.
+#define RL_ON_generic(...) __VA_ARGS__
+#if defined(__x86_64__)
+#define RL_ON_avx2(...) __VA_ARGS__
+#define RL_ON_avxvnni(...) __VA_ARGS__
+#define RL_ON_avx512(...) __VA_ARGS__
+#define RL_ON_avx512vnni(...) __VA_ARGS__
+#define RL_ON_amxint8(...) __VA_ARGS__
+#define RL_ON_neon(...)
+#define RL_ON_neondot(...)
+#elif defined(__aarch64__)
+#define RL_ON_avx2(...)
+#define RL_ON_avxvnni(...)
+#define RL_ON_avx512(...)
+#define RL_ON_avx512vnni(...)
+#define RL_ON_amxint8(...)
+#define RL_ON_neon(...) __VA_ARGS__
+#define RL_ON_neondot(...) __VA_ARGS__
+#endif
 
 // One execution of one step. Operands are in the order of Family::operands; an absent optional one is null.
 struct Call {

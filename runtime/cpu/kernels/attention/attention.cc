@@ -28,7 +28,7 @@ constexpr Operand kOperands[] = {{"q", false},    {"k", false},    {"v", false},
                                  {"bias", false}, {"rows", false}, {"out", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/attention/kernels.inc"
 #undef ROW
 };

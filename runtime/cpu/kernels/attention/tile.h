@@ -67,7 +67,7 @@ __attribute__((noinline)) void multiply_tile(const StripProduct& p) {
 // As many rows as fit the registers beside N vectors of columns.
 template <int N>
 void multiply_strip(StripProduct p) {
-  constexpr int64_t kMost = kWidth == 16 ? (N > 2 ? 6 : 12) : (N > 1 ? 6 : 12);
+  constexpr int64_t kMost = kWidth == 8 ? (N > 1 ? 6 : 12) : (N > 2 ? 6 : 12);
   for (int64_t left = p.m; left > 0;) {
     p.m = left < kMost ? left : kMost;
     if (p.m > 6) {

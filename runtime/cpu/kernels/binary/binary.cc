@@ -9,6 +9,7 @@ namespace rushlight {
 #define FLOAT(op, types, Result, ns)                         \
   void op##_##types##_avx512(const Call&, int64_t, int64_t); \
   void op##_##types##_avx2(const Call&, int64_t, int64_t);   \
+  void op##_##types##_neon(const Call&, int64_t, int64_t);   \
   void op##_##types##_generic(const Call&, int64_t, int64_t);
 #define SCALAR(op, types, T, Result) void op##_##types##_generic(const Call&, int64_t, int64_t);
 #include "kernels/binary/kernels.inc"
@@ -17,9 +18,10 @@ namespace rushlight {
 
 namespace {
 
-#define ROW(op, types, isa) {#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa},
+#define ROW(op, types, isa) RL_ON_##isa({#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa}, )
 constexpr Row kRows[] = {
-#define FLOAT(op, types, Result, ns) ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, generic)
+#define FLOAT(op, types, Result, ns) \
+  ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, neon) ROW(op, types, generic)
 #define SCALAR(op, types, T, Result) ROW(op, types, generic)
 #include "kernels/binary/kernels.inc"
 #undef FLOAT
@@ -28,7 +30,7 @@ constexpr Row kRows[] = {
 
 // Nanoseconds a thousand elements.
 constexpr double kCost[] = {
-#define FLOAT(op, types, Result, ns) ns, 1.5 * ns, 10.0 * ns,
+#define FLOAT(op, types, Result, ns) RL_ON_avx512(ns, ) RL_ON_avx2(1.5 * ns, ) RL_ON_neon(3.0 * ns, ) 10.0 * ns,
 #define SCALAR(op, types, T, Result) 1000,
 #include "kernels/binary/kernels.inc"
 #undef FLOAT

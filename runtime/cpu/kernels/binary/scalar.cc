@@ -1,5 +1,6 @@
 // The SCALAR rows.
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/binary/binary.h"
@@ -40,7 +41,8 @@ T div(T a, T b) {
 template <class T>
 T fmod(T a, T b) {
   if constexpr (std::is_floating_point_v<T>) {
-    return std::fmod(a, b);
+    // Not every C library takes a denormal divisor for the zero that it is here.
+    return b == 0 ? std::numeric_limits<T>::quiet_NaN() : std::fmod(a, b);
   } else {
     return b == 0 || b == -1 ? T(0) : T(a % b);
   }

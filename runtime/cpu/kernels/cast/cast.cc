@@ -6,6 +6,7 @@ namespace rushlight {
 
 #define CAST(op, types, From, To)                          \
   void op##_##types##_avx2(const Call&, int64_t, int64_t); \
+  void op##_##types##_neon(const Call&, int64_t, int64_t); \
   void op##_##types##_generic(const Call&, int64_t, int64_t);
 #include "kernels/cast/kernels.inc"
 #undef CAST
@@ -13,9 +14,8 @@ namespace rushlight {
 namespace {
 
 constexpr Row kRows[] = {
-#define CAST(op, types, From, To)                                              \
-  {#op "_" #types "_avx2", #op, #types, Isa::avx2, 0, 0, op##_##types##_avx2}, \
-      {#op "_" #types "_generic", #op, #types, Isa::generic, 0, 0, op##_##types##_generic},
+#define ROW(op, types, isa) RL_ON_##isa({#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa}, )
+#define CAST(op, types, From, To) ROW(op, types, avx2) ROW(op, types, neon) ROW(op, types, generic)
 #include "kernels/cast/kernels.inc"
 #undef CAST
 };

@@ -35,14 +35,17 @@ constexpr Operand kOperands[] = {{"src", false},   {"weight", false},   {"bias",
                                  {"scale", false}, {"residual", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, types, mr, nr) {#symbol, "depthwise", types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, types, mr, nr) RL_ON_##isa({#symbol, "depthwise", types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/depthwise/kernels.inc"
 #undef ROW
 };
 
 const P& params_of(const void* params) { return *static_cast<const P*>(params); }
 bool is_f32(const Row& row) { return !std::strcmp(row.types, "f32"); }
-int64_t parts_of(const Row& row) { return row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni ? 1 : 2; }
+bool has_dot(const Row& row) {
+  return row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni || row.isa == Isa::neondot;
+}
+int64_t parts_of(const Row& row) { return has_dot(row) ? 1 : 2; }
 Split split_of(const Row& row, const P& p) { return split_tasks(p, row.nr, is_f32(row) ? 4 : 1); }
 
 int64_t tasks(const Row& row, const void* params) {
@@ -84,10 +87,11 @@ void pack_f32(const Row& row, const P& p, const float* src, float* dst) {
       dst[(c / row.nr * taps + tap) * row.nr + c % row.nr] = c < p.c ? src[c * taps + tap] : 0.0f;
 }
 
-int32_t start_of(const P& p, const int8_t* weight) {
+// shift: how much less src is when the kernel reads it.
+int32_t start_of(const P& p, const int8_t* weight, int64_t shift) {
   int32_t sum = 0;
   for (int64_t tap = 0; tap < p.kh * p.kw; ++tap) sum += weight[tap];
-  return int32_t(-p.src_zero_point) * sum;
+  return int32_t(shift - p.src_zero_point) * sum;
 }
 
 void pack_generic(const P& p, const int8_t* src, std::byte* dst) {
@@ -95,7 +99,7 @@ void pack_generic(const P& p, const int8_t* src, std::byte* dst) {
   auto* const start = reinterpret_cast<int32_t*>(dst);
   auto* const weight = reinterpret_cast<int8_t*>(start + p.c);
   for (int64_t c = 0; c < p.c; ++c) {
-    start[c] = start_of(p, src + c * taps);
+    start[c] = start_of(p, src + c * taps, 0);
     for (int64_t tap = 0; tap < taps; ++tap) weight[tap * p.c + c] = src[c * taps + tap];
   }
 }
@@ -122,7 +126,7 @@ void pack_tiles(const Row& row, const P& p, const int8_t* src, std::byte* dst) {
       for (int64_t e = 0; e < tile / 4; ++e) {
         const int64_t c = first + tile_channel(v, e);
         if (c >= p.c) continue;
-        const int32_t start = start_of(p, src + c * taps);
+        const int32_t start = start_of(p, src + c * taps, row.isa == Isa::neondot ? 128 : 0);
         std::memcpy(dst + (v * tile / 4 + e) * 4, &start, 4);
         for (int64_t ky = 0; ky < p.kh; ky += 4)
           for (int64_t kx = 0; kx < p.kw; ++kx) {

@@ -17,14 +17,6 @@ struct Run {
   Bounds bounds;
 };
 
-// A value that the compiler must hold in a register: GCC would load it again for each of its uses.
-RL_INLINE V held(V x) {
-#if defined(__AVX2__)
-  asm("" : "+v"(x.r));
-#endif
-  return x;
-}
-
 // U vectors of channels from `channel` on, of P output pixels under a KH x KW filter of horizontal stride S (KH 0: any
 // filter). Where Partial, U is 1 and n channels are left.
 template <int U, int KH, int KW, int S, int P, bool Partial>
@@ -46,13 +38,13 @@ __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const R
 #pragma GCC unroll 8
       for (int kx = 0; kx < KW; ++kx)
 #pragma GCC unroll 8
-        for (int u = 0; u < U; ++u) w[kx][u] = held(load(weight + (ky * KW + kx) * tile + u * kWidth));
+        for (int u = 0; u < U; ++u) w[kx][u] = in_register(load(weight + (ky * KW + kx) * tile + u * kWidth));
 #pragma GCC unroll 32
       for (int j = 0; j < columns; ++j) {
         const float* const pixel = run.taps[ky * columns + j] + channel;
 #pragma GCC unroll 8
         for (int u = 0; u < U; ++u) {
-          const V x = held(load_x(pixel + u * kWidth));
+          const V x = in_register(load_x(pixel + u * kWidth));
 #pragma GCC unroll 8
           for (int kx = 0; kx < KW; ++kx) {
             const int i = (j - kx) / S;

@@ -3,11 +3,12 @@
 // generic row: int32 start[c], then s8 [kh * kw][c]. start is -zp * sum of weight[c].
 // Vector rows: tiles of nr channels, then, in avx512 rows and where at most 32 channels are left, one tile of 32. A
 // tile is
-//   int32 start[4][tile / 4]
+//   int32 start[4][tile / 4]; of SDOT, which reads src as s8: (128 - zp) * sum of weight[c]
 //   [(kh + 3) / 4][kw][4][parts][tile / 4][4 bytes]
 // Element e of the four vectors v stands for channel 16 * (e / 4) + 4 * v + e % 4 of the tile: the order in which
-// unpacking bytes within 128-bit lanes delivers them. With VNNI parts is 1 and the 4 bytes are the weights of four
-// filter rows, absent ones zero; without, part 0 holds s16 of the first and third row, part 1 of the second and fourth.
+// unpacking bytes within 128-bit lanes delivers them. With VNNI and SDOT parts is 1 and the 4 bytes are the weights of
+// four filter rows, absent ones zero; without, part 0 holds s16 of the first and third row, part 1 of the second and
+// fourth.
 #pragma once
 
 #include "kernels/depthwise/depthwise.h"

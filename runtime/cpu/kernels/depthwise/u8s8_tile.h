@@ -1,5 +1,5 @@
-// One tile of channels of the integer kernel; for ISA files. B is a register of bytes (vec/bytes_ymm.h,
-// vec/bytes_zmm.h): it holds the tile. Four rows of a filter's column are multiplied at once: their pixels are
+// One tile of channels of the integer kernel; for ISA files. B is a register of bytes (vec/bytes_*.h):
+// it holds the tile. Four rows of a filter's column are multiplied at once: their pixels are
 // interleaved to groups of four bytes a channel.
 #pragma once
 

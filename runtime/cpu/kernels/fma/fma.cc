@@ -13,7 +13,7 @@ namespace rushlight {
 namespace {
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol) {#symbol, "fma", "f32f32f32f32", Isa::isa, 0, 0, symbol},
+#define ROW(isa, symbol) RL_ON_##isa({#symbol, "fma", "f32f32f32f32", Isa::isa, 0, 0, symbol}, )
 #include "kernels/fma/kernels.inc"
 #undef ROW
 };

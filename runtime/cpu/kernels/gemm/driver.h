@@ -7,9 +7,9 @@
 
 namespace rushlight {
 
-// What a 4-byte step of src and weight holds: one f32, four u8/s8, or two s16 (made from u8/s8). u8x64: as u8x4, read
-// sixteen steps at a time.
-enum class GemmStep : uint8_t { f32, u8x4, u8x64, s16x2 };
+// What a 4-byte step of src and weight holds: one f32, four u8/s8, four s8/s8 (src is u8 in memory, its sign bit is
+// flipped on the way), or two s16 (made from u8/s8). u8x64: as u8x4, read sixteen steps at a time.
+enum class GemmStep : uint8_t { f32, u8x4, u8x64, s8x4, s16x2 };
 
 struct GemmFormat {
   GemmStep step;

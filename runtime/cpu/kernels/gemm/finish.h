@@ -167,6 +167,23 @@ RL_INLINE void store_part(uint8_t* dst, Bytes a, int64_t columns) {
   store_bytes_n(dst, part, lanes_of<false>(columns, 0));
   store_bytes_n(dst + kWidth, _mm_unpackhi_epi64(part, part), lanes_of<false>(columns, 1));
 }
+#elif defined(RL_NEON)
+using Bytes = uint8x16_t;
+
+RL_INLINE Bytes pack_bytes(const VI (&v)[4]) {
+  const int16x8_t words_0 = vqmovn_high_s32(vqmovn_s32(v[0].r), v[1].r);
+  const int16x8_t words_1 = vqmovn_high_s32(vqmovn_s32(v[2].r), v[3].r);
+  return vqmovun_high_s16(vqmovun_s16(words_0), words_1);
+}
+
+RL_INLINE Bytes set_bytes(float x) { return vdupq_n_u8(uint8_t(x)); }
+RL_INLINE Bytes clamp_bytes(Bytes a, Bytes lo, Bytes hi) { return vminq_u8(vmaxq_u8(a, lo), hi); }
+
+template <bool Full, int NV, int I>
+RL_INLINE void store_part(uint8_t* dst, Bytes a, int64_t columns) {
+  static_assert(NV == 4);
+  store_bytes_n(dst, a, Full ? 16 : int(columns));
+}
 #else
 struct Bytes {
   uint8_t byte[4 * kWidth];

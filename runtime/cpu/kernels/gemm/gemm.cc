@@ -55,7 +55,7 @@ constexpr Operand kOperands[kGemmOperands] = {{"src", false},   {"weight", false
                                               {"scale", false}, {"residual", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/gemm/kernels.inc"
 #undef ROW
 };
@@ -69,7 +69,7 @@ size_t scratch_bytes(const Row& row, const void* params) {
 }
 
 // Multiply-add steps a nanosecond at some 2.6 GHz, and weights at 10 bytes a nanosecond. Tile registers: half of what
-// they are said to do, not measured.
+// they are said to do, not measured; neither is NEON: two instructions a cycle.
 double cost_ns(const Row& row, const void* params) {
   const GemmParams& p = params_of(params);
   const GemmFormat format = gemm_format(row);
@@ -77,6 +77,7 @@ double cost_ns(const Row& row, const void* params) {
   const int64_t rows = p.images * p.oh * p.ow;
   double rate = row.isa == Isa::amxint8 && rows >= 16             ? 330
                 : row.isa == Isa::generic                         ? 0.2
+                : row.isa == Isa::neon || row.isa == Isa::neondot ? 20
                 : row.isa == Isa::avx2 || row.isa == Isa::avxvnni ? 35
                                                                   : 70;
   if (format.step == GemmStep::s16x2) rate /= 2;

@@ -20,7 +20,8 @@
 // pack: src is weights matrices [n][k][kh][kw], or [k][n] if weight_is_kn (kh = kw = 1), f32 or s8, dense. A column's
 // weights are stored in (ky, kx, c) order as steps of 4 bytes (one f32, four s8 or two s16), those of every ky filled
 // up to a whole step with zeros. The columns, padded to 16 with zeros, are cut into panels of at most nr columns (see
-// layout.h): int32 -zp * sum of weights a column (u8 types), then [steps][columns][4 bytes].
+// layout.h): int32 -zp * sum of weights a column (u8 types; 128 - zp where the kernel reads src as s8), then
+// [steps][columns][4 bytes].
 #pragma once
 
 #include <cstddef>

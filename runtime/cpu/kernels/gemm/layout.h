@@ -15,12 +15,22 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 inline int64_t step_depth(GemmStep step) { return step == GemmStep::f32 ? 1 : step == GemmStep::s16x2 ? 2 : 4; }
 
-inline GemmFormat gemm_format(const Row& row) {
-  const bool is_vnni = row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni || row.isa == Isa::generic;
-  const GemmStep bytes = row.isa == Isa::amxint8 ? GemmStep::u8x64 : is_vnni ? GemmStep::u8x4 : GemmStep::s16x2;
-  const GemmStep step = row.types[0] == 'f' ? GemmStep::f32 : bytes;
-  return {step, row.nr / kGranule};
+inline GemmStep gemm_step(const Row& row) {
+  if (row.types[0] == 'f') return GemmStep::f32;
+  switch (row.isa) {
+    case Isa::generic:
+    case Isa::avxvnni:
+    case Isa::avx512vnni: return GemmStep::u8x4;
+    case Isa::amxint8: return GemmStep::u8x64;
+    case Isa::neondot: return GemmStep::s8x4;
+    case Isa::avx2:
+    case Isa::avx512:
+    case Isa::neon: return GemmStep::s16x2;
+  }
+  __builtin_unreachable();
 }
+
+inline GemmFormat gemm_format(const Row& row) { return {gemm_step(row), row.nr / kGranule}; }
 
 struct GemmPanel {
   int64_t column, granules;

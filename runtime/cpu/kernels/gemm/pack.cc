@@ -12,6 +12,7 @@ template <class Element, class Stored>
 void pack_matrix(const GemmFormat& format, const GemmParams& p, const Element* src, std::byte* dst) {
   constexpr int64_t kDepth = kStepBytes / int64_t(sizeof(Stored));
   const GemmLayout layout = gemm_layout(format, p);
+  const uint32_t shift = format.step == GemmStep::s8x4 ? 128 : 0;  // of src
   const int64_t taps = p.kh * p.kw, run_steps = ceil_div(p.kw * p.k, kDepth);
   const int64_t column_stride = p.weight_is_kn ? 1 : p.k * taps, channel_stride = p.weight_is_kn ? p.n : taps;
   std::memset(dst, 0, size_t(layout.bytes()));
@@ -39,7 +40,7 @@ void pack_matrix(const GemmFormat& format, const GemmParams& p, const Element* s
       }
       if constexpr (sizeof(Element) == 1) {
         uint32_t correction[kGranule];
-        for (int64_t j = 0; j < kGranule; ++j) correction[j] = 0u - uint32_t(p.src_zero_point) * sum[j];
+        for (int64_t j = 0; j < kGranule; ++j) correction[j] = (shift - uint32_t(p.src_zero_point)) * sum[j];
         std::memcpy(dst + panel.offset + begin * kStepBytes, correction, sizeof correction);
       }
     }
@@ -57,6 +58,7 @@ void pack_weights(const GemmFormat& format, const GemmParams& p, const void* src
         break;
       case GemmStep::u8x4:
       case GemmStep::u8x64:
+      case GemmStep::s8x4:
         pack_matrix<int8_t, int8_t>(format, p, static_cast<const int8_t*>(src) + i * elements, dst);
         break;
       case GemmStep::s16x2:

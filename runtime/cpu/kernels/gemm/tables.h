@@ -7,10 +7,12 @@ namespace rushlight {
 
 namespace {
 
-struct TileF32 {
+template <class Step>
+struct TileF32By {
   template <int MR, int NV>
-  static constexpr GemmTileFn run = tile_f32<MR, NV>;
+  static constexpr GemmTileFn run = tile_f32<Step, MR, NV>;
 };
+using TileF32 = TileF32By<StepF32>;
 
 template <class Step, class Dst>
 struct TileU8S8 {
@@ -36,13 +38,13 @@ constexpr GemmKernel wide_kernel(GemmStep step) {
 }
 
 // Panels of one granule.
-template <class Tile, class Dst>
+template <class Tile, class Dst, int Highest = 6>
 constexpr GemmKernel narrow_kernel(GemmStep step) {
   return {step,
           1,
           step == GemmStep::f32 ? 4 : 1,
           sizeof(Dst),
-          {{variant<Tile, 1, 1>, variant<Tile, 2, 1>, variant<Tile, 4, 1>, variant<Tile, 6, 1>}}};
+          {{variant<Tile, 1, 1>, variant<Tile, 2, 1>, variant<Tile, 4, 1>, variant<Tile, Highest, 1>}}};
 }
 
 // For correctness, not for speed: one height.

@@ -1,6 +1,10 @@
 // Register tiles, for ISA files only. Step says what one multiply-add of a lane does with 4 bytes of each operand:
-//   Acc, broadcast(p), load(p), multiply_add(acc, a, b)
+//   Acc, broadcast(p), load(p), multiply_add(acc, a, b) of what those two return
+// and, if a register of a row's steps costs less to make than a broadcast of each:
+//   Group, kGroup (steps in one), load_group(p), multiply_add_lane<Lane>(acc, group, b)
 #pragma once
+
+#include <utility>
 
 #include "kernels/gemm/activate.h"
 #include "kernels/gemm/finish.h"
@@ -20,6 +24,23 @@ struct StepF32 {
 // Low tiles read weights faster than the machine fetches them by itself, which stops at the end of every page.
 constexpr int kStreamedRows = 2, kStreamedAhead = 8 << 10;
 
+template <class Step, int Lane, int MR, int NV>
+RL_INLINE void accumulate_lane(const std::byte* panel, const typename Step::Group (&a)[MR],
+                               typename Step::Acc (&acc)[MR][NV]) {
+  RL_UNROLL
+  for (int j = 0; j < NV; ++j) {
+    const auto b = Step::load(panel + (Lane * NV + j) * kWidth * 4);
+    RL_UNROLL
+    for (int i = 0; i < MR; ++i) Step::template multiply_add_lane<Lane>(acc[i][j], a[i], b);
+  }
+}
+
+template <class Step, int MR, int NV, int... Lane>
+RL_INLINE void accumulate_group(const std::byte* panel, const typename Step::Group (&a)[MR],
+                                typename Step::Acc (&acc)[MR][NV], std::integer_sequence<int, Lane...>) {
+  (accumulate_lane<Step, Lane>(panel, a, acc), ...);
+}
+
 // Every loop over the tile is unrolled: one that is not would put the accumulators into memory.
 template <class Step, int MR, int NV>
 RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename Step::Acc (&acc)[MR][NV]) {
@@ -30,8 +51,20 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename
     const std::byte* row[MR];
     RL_UNROLL
     for (int i = 0; i < MR; ++i) row[i] = rows[i] + tile.offset;
-    for (int64_t step = 0; step < tile.steps; ++step) {
-      typename Step::Acc b[NV];
+    int64_t step = 0;
+    if constexpr (requires { Step::kGroup; } && MR > kStreamedRows) {
+      for (; step + Step::kGroup <= tile.steps; step += Step::kGroup) {
+        __builtin_prefetch(next, 0, 2);
+        next += Step::kGroup * next_step;
+        typename Step::Group a[MR];
+        RL_UNROLL
+        for (int i = 0; i < MR; ++i) a[i] = Step::load_group(row[i] + step * 4);
+        accumulate_group<Step>(panel, a, acc, std::make_integer_sequence<int, Step::kGroup>());
+        panel += Step::kGroup * NV * kWidth * 4;
+      }
+    }
+    for (; step < tile.steps; ++step) {
+      decltype(Step::load(panel)) b[NV];
       if constexpr (MR <= kStreamedRows) {
         RL_UNROLL
         for (int at = 0; at < NV * kWidth * 4; at += 64) __builtin_prefetch(panel + kStreamedAhead + at);
@@ -44,7 +77,7 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename
       panel += NV * kWidth * 4;
       RL_UNROLL
       for (int i = 0; i < MR; ++i) {
-        const typename Step::Acc a = Step::broadcast(row[i] + step * 4);
+        const auto a = Step::broadcast(row[i] + step * 4);
         RL_UNROLL
         for (int j = 0; j < NV; ++j) Step::multiply_add(acc[i][j], a, b[j]);
       }
@@ -80,7 +113,7 @@ RL_INLINE void next_tile(GemmTile& tile) {
   if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Residual));
 }
 
-template <int MR, int NV>
+template <class Step, int MR, int NV>
 void tile_f32(const GemmTile& whole) {
   const bool is_full = whole.columns == NV * kWidth;
   GemmTile tile = whole;
@@ -98,7 +131,7 @@ void tile_f32(const GemmTile& whole) {
       for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
     }
     fetch_destination<float, float, NV>(tile);
-    accumulate<StepF32>(tile, tile.panel, acc);
+    accumulate<Step>(tile, tile.panel, acc);
     if (is_full) {
       finish_f32<true>(tile, acc);
     } else {

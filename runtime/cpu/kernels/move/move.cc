@@ -26,7 +26,7 @@ constexpr Field kFields[] = {
 constexpr Operand kOperands[] = {{"src", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/move/kernels.inc"
 #undef ROW
 };

@@ -54,8 +54,11 @@ void run(int64_t nr, const Call& call, int64_t begin, int64_t end) {
   }
 }
 
-void pack_b_f32f32_1x64_avx512(const Call& call, int64_t begin, int64_t end) { run(64, call, begin, end); }
-void pack_b_f32f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { run(16, call, begin, end); }
+RL_ON_avx512(void pack_b_f32f32_1x64_avx512(const Call& call, int64_t begin, int64_t end) {
+  run(64, call, begin, end);
+}) void pack_b_f32f32_1x16_generic(const Call& call, int64_t begin, int64_t end) {
+  run(16, call, begin, end);
+}
 
 constexpr Field kFields[] = {RL_FIELD(PackParams, 'i', batch), RL_FIELD(PackParams, 'i', n),
                              RL_FIELD(PackParams, 'i', k),     RL_FIELD(PackParams, 'i', src_batch),
@@ -64,7 +67,7 @@ constexpr Field kFields[] = {RL_FIELD(PackParams, 'i', batch), RL_FIELD(PackPara
 constexpr Operand kOperands[kPackOperands] = {{"src", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/pack/kernels.inc"
 #undef ROW
 };

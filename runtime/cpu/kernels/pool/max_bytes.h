@@ -1,4 +1,4 @@
-// The maximum over bytes, a register B of vec/bytes_ymm.h or vec/bytes_zmm.h at a time; for ISA files.
+// The maximum over bytes, a register B of vec/bytes_*.h at a time; for ISA files.
 #pragma once
 
 #include "kernels/pool/generic.h"

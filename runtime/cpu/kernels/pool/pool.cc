@@ -45,7 +45,7 @@ constexpr Field kFields[] = {
 constexpr Operand kOperands[] = {{"src", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/pool/kernels.inc"
 #undef ROW
 };

@@ -9,15 +9,16 @@ namespace rushlight {
 #define QBINARY(op)                                       \
   void op##_u8u8u8_avx512(const Call&, int64_t, int64_t); \
   void op##_u8u8u8_avx2(const Call&, int64_t, int64_t);   \
+  void op##_u8u8u8_neon(const Call&, int64_t, int64_t);   \
   void op##_u8u8u8_generic(const Call&, int64_t, int64_t);
 #include "kernels/qbinary/kernels.inc"
 #undef QBINARY
 
 namespace {
 
-#define ROW(op, isa) {#op "_u8u8u8_" #isa, #op, "u8u8u8", Isa::isa, 0, 0, op##_u8u8u8_##isa},
+#define ROW(op, isa) RL_ON_##isa({#op "_u8u8u8_" #isa, #op, "u8u8u8", Isa::isa, 0, 0, op##_u8u8u8_##isa}, )
 constexpr Row kRows[] = {
-#define QBINARY(op) ROW(op, avx512) ROW(op, avx2) ROW(op, generic)
+#define QBINARY(op) ROW(op, avx512) ROW(op, avx2) ROW(op, neon) ROW(op, generic)
 #include "kernels/qbinary/kernels.inc"
 #undef QBINARY
 };

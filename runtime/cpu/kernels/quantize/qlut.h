@@ -1,5 +1,5 @@
-// The table look-up, a register of bytes at a time; for ISA files. B is the register (vec/bytes_ymm.h,
-// vec/bytes_zmm.h), Table(const uint8_t* bytes) holds the 256 results in a form that look_up(Int x) reads.
+// The table look-up, a register of bytes at a time; for ISA files. B is the register (vec/bytes_*.h), Table(const
+// uint8_t* bytes) holds the 256 results in a form that look_up(Int x) reads.
 #pragma once
 
 #include "kernels/quantize/quantize.h"

@@ -10,22 +10,26 @@ namespace rushlight {
 #define QUANTIZE(op, types, Quantized)                       \
   void op##_##types##_avx512(const Call&, int64_t, int64_t); \
   void op##_##types##_avx2(const Call&, int64_t, int64_t);   \
+  void op##_##types##_neon(const Call&, int64_t, int64_t);   \
   void op##_##types##_generic(const Call&, int64_t, int64_t);
 #include "kernels/quantize/kernels.inc"
 #undef QUANTIZE
 void qlut_u8u8u8_avx512vnni(const Call&, int64_t, int64_t);
 void qlut_u8u8u8_avx512(const Call&, int64_t, int64_t);
 void qlut_u8u8u8_avx2(const Call&, int64_t, int64_t);
+void qlut_u8u8u8_neon(const Call&, int64_t, int64_t);
 void qlut_u8u8u8_generic(const Call&, int64_t, int64_t);
 
 namespace {
 
-#define ROW(op, types, isa) {#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa},
+#define ROW(op, types, isa) RL_ON_##isa({#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa}, )
 constexpr Row kRows[] = {
-#define QUANTIZE(op, types, Quantized) ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, generic)
+#define QUANTIZE(op, types, Quantized) \
+  ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, neon) ROW(op, types, generic)
 #include "kernels/quantize/kernels.inc"
 #undef QUANTIZE
-    ROW(qlut, u8u8u8, avx512vnni) ROW(qlut, u8u8u8, avx512) ROW(qlut, u8u8u8, avx2) ROW(qlut, u8u8u8, generic)};
+    ROW(qlut, u8u8u8, avx512vnni) ROW(qlut, u8u8u8, avx512) ROW(qlut, u8u8u8, avx2) ROW(qlut, u8u8u8, neon)
+        ROW(qlut, u8u8u8, generic)};
 
 constexpr Field kFields[] = {
     RL_FIELD(QuantizeParams, 'i', rank),

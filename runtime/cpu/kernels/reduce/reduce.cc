@@ -9,6 +9,7 @@ namespace rushlight {
 #define FLOAT(op, types, function)                           \
   void op##_##types##_avx512(const Call&, int64_t, int64_t); \
   void op##_##types##_avx2(const Call&, int64_t, int64_t);   \
+  void op##_##types##_neon(const Call&, int64_t, int64_t);   \
   void op##_##types##_generic(const Call&, int64_t, int64_t);
 #define SCALAR(op, types, function) void op##_##types##_generic(const Call&, int64_t, int64_t);
 #include "kernels/reduce/kernels.inc"
@@ -17,9 +18,10 @@ namespace rushlight {
 
 namespace {
 
-#define ROW(op, types, isa) {#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa},
+#define ROW(op, types, isa) RL_ON_##isa({#op "_" #types "_" #isa, #op, #types, Isa::isa, 0, 0, op##_##types##_##isa}, )
 constexpr Row kRows[] = {
-#define FLOAT(op, types, function) ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, generic)
+#define FLOAT(op, types, function) \
+  ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, neon) ROW(op, types, generic)
 #define SCALAR(op, types, function) ROW(op, types, generic)
 #include "kernels/reduce/kernels.inc"
 #undef FLOAT

@@ -26,7 +26,7 @@ constexpr Operand kOperands[] = {{"x", false},  {"weight", false}, {"scale", fal
                                  {"c0", false}, {"y", true},       {"hn", true},     {"cn", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, op, types, mr, nr) {#symbol, op, types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/rnn/kernels.inc"
 #undef ROW
 };

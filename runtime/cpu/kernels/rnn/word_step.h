@@ -42,6 +42,14 @@ struct WordStep {
   static RL_INLINE void multiply_add(VI& acc, VI a, Weight w) {
     acc.r = _mm256_add_epi32(acc.r, _mm256_madd_epi16(a.r, w.r));
   }
+#elif defined(RL_NEON)
+  using Weight = int16x8_t;
+  static RL_INLINE void store(int16_t* to, VI q) { vst1_s16(to, vmovn_s32(q.r)); }
+  static RL_INLINE int16x8_t broadcast(const int16_t* p) {
+    return vreinterpretq_s16_s32(vdupq_n_s32(*reinterpret_cast<const int32_t*>(p)));
+  }
+  static RL_INLINE Weight load(const int8_t* p) { return vmovl_s8(vld1_s8(p)); }
+  static RL_INLINE void multiply_add(VI& acc, int16x8_t a, Weight w) { acc.r = add_pair_products(acc.r, a, w); }
 #else
   using Weight = const int8_t*;
   static RL_INLINE void store(int16_t* to, VI q) {

@@ -9,15 +9,16 @@ namespace rushlight {
 #define SOFTMAX(op)                                       \
   void op##_f32f32_avx512(const Call&, int64_t, int64_t); \
   void op##_f32f32_avx2(const Call&, int64_t, int64_t);   \
+  void op##_f32f32_neon(const Call&, int64_t, int64_t);   \
   void op##_f32f32_generic(const Call&, int64_t, int64_t);
 #include "kernels/softmax/kernels.inc"
 #undef SOFTMAX
 
 namespace {
 
-#define ROW(op, isa) {#op "_f32f32_" #isa, #op, "f32f32", Isa::isa, 0, 0, op##_f32f32_##isa},
+#define ROW(op, isa) RL_ON_##isa({#op "_f32f32_" #isa, #op, "f32f32", Isa::isa, 0, 0, op##_f32f32_##isa}, )
 constexpr Row kRows[] = {
-#define SOFTMAX(op) ROW(op, avx512) ROW(op, avx2) ROW(op, generic)
+#define SOFTMAX(op) ROW(op, avx512) ROW(op, avx2) ROW(op, neon) ROW(op, generic)
 #include "kernels/softmax/kernels.inc"
 #undef SOFTMAX
 };

@@ -7,6 +7,7 @@ namespace rushlight {
 #define UNARY(op, ns)                                     \
   void op##_f32f32_avx512(const Call&, int64_t, int64_t); \
   void op##_f32f32_avx2(const Call&, int64_t, int64_t);   \
+  void op##_f32f32_neon(const Call&, int64_t, int64_t);   \
   void op##_f32f32_generic(const Call&, int64_t, int64_t);
 #include "kernels/unary/kernels.inc"
 #undef UNARY
@@ -14,17 +15,15 @@ namespace rushlight {
 namespace {
 
 constexpr Row kRows[] = {
-#define UNARY(op, ns)                                                           \
-  {#op "_f32f32_avx512", #op, "f32f32", Isa::avx512, 0, 0, op##_f32f32_avx512}, \
-      {#op "_f32f32_avx2", #op, "f32f32", Isa::avx2, 0, 0, op##_f32f32_avx2},   \
-      {#op "_f32f32_generic", #op, "f32f32", Isa::generic, 0, 0, op##_f32f32_generic},
+#define ROW(op, isa) RL_ON_##isa({#op "_f32f32_" #isa, #op, "f32f32", Isa::isa, 0, 0, op##_f32f32_##isa}, )
+#define UNARY(op, ns) ROW(op, avx512) ROW(op, avx2) ROW(op, neon) ROW(op, generic)
 #include "kernels/unary/kernels.inc"
 #undef UNARY
 };
 
-// Nanoseconds a thousand elements, three rows an op.
+// Nanoseconds a thousand elements, for each row.
 constexpr double kCost[] = {
-#define UNARY(op, ns) ns, 2.0 * ns, 50.0 * ns,
+#define UNARY(op, ns) RL_ON_avx512(ns, ) RL_ON_avx2(2.0 * ns, ) RL_ON_neon(4.0 * ns, ) 50.0 * ns,
 #include "kernels/unary/kernels.inc"
 #undef UNARY
 };

@@ -127,14 +127,15 @@ RL_INLINE V log1p(V x) {
 // 1 + e^-x; x below -88 counts as -88, above 87 as 87.
 RL_INLINE V one_plus_exp_of_negated(V x) {
   constexpr float c[] = {0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558f0p-5f, 0x1.1239d4p-7f, 0x1.6a2464p-10f};
-  // Added to this number, a small one is rounded to an integer, which stands in the lowest bits of the sum.
-  const V shift = set(0x1.8p23f);
+  // Added to this number, a small one is rounded to an integer, which stands in the lowest bits of the sum, biased as
+  // an exponent.
+  const V shift = set(0x1.8p23f + 127.0f);
   x = min(set(87.0f), max(set(-88.0f), x));
   const V shifted = fnma(x, set(kLog2E), shift), n = shifted - shift;
   V r = neg(fma(n, set(kLn2High), x));
   r = fnma(n, set(kLn2Low), r);
   const V p = fma(r * r, polynomial(r, c), r) + set(1.0f);
-  return from_bits(bits(p) + shift_left<23>(bits(shifted))) + set(1.0f);
+  return fma(p, from_bits(shift_left<23>(bits(shifted))), set(1.0f));
 }
 
 // 1 / (1 + e^-x), in [0, 1], 2.5 ulp.

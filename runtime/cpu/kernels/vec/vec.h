@@ -1,8 +1,9 @@
-// The vector layer: V (float lanes), VI (int32 lanes) and M (a mask) of kWidth lanes, 16 generic, 8 AVX2, 16 AVX-512.
+// The vector layer: V (float lanes), VI (int32 lanes) and M (a mask) of kWidth lanes, 16 generic, 8 AVX2, 16 AVX-512,
+// 4 NEON.
 //
-// The ISA comes from the flags of the file that includes this header, so only ISA files (x86_<isa>.cc, generic.cc) may
-// include it. All of it has internal linkage. Every operation gives the same bits on every ISA but for the payload and
-// sign of a NaN.
+// The ISA comes from the flags of the file that includes this header (RL_NEON stands for NEON, which every ARM compiler
+// claims), so only ISA files (x86_<isa>.cc, arm_<isa>.cc, generic.cc) may include it. All of it has internal linkage.
+// Every operation gives the same bits on every ISA but for the payload and sign of a NaN.
 //   load_n, store_n    touch n lanes, 0 <= n <= kWidth, and no memory past them; other lanes load as zero
 //   in_register(v)     v; several uses of a loaded vector then load it once
 //   a + b, fma(a,b,c)  IEEE, round to nearest even; fma rounds once; fnma(a,b,c) = c - a*b
@@ -24,6 +25,9 @@
 #elif defined(__AVX2__)
 #include "kernels/vec/vec_avx2.h"
 #define RL_ROW(symbol) symbol##_avx2
+#elif defined(RL_NEON)
+#include "kernels/vec/vec_neon.h"
+#define RL_ROW(symbol) symbol##_neon
 #else
 #include "kernels/vec/vec_generic.h"
 #define RL_ROW(symbol) symbol##_generic
@@ -44,7 +48,7 @@ RL_INLINE M is_nan(V a) { return !eq(a, a); }
 template <class Op>
 RL_INLINE float fold(V v, Op op) {
   if constexpr (kWidth == 16) v = op(v, down<8>(v));
-  v = op(v, down<4>(v));
+  if constexpr (kWidth >= 8) v = op(v, down<4>(v));
   v = op(v, down<2>(v));
   v = op(v, down<1>(v));
   return first(v);

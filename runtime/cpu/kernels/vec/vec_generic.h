@@ -1,7 +1,11 @@
-// Included by vec.h: baseline x86-64, plain loops.
+// Included by vec.h: baseline x86-64 or ARMv8, plain loops.
 #pragma once
 
+#if defined(__x86_64__)
 #include <xmmintrin.h>
+#else
+#include <arm_neon.h>
+#endif
 
 namespace rushlight {
 namespace {
@@ -95,6 +99,7 @@ RL_INLINE V fnma(V a, V b, V c) {
   return each_lane<V>([&](int i) { return __builtin_fmaf(-a.lane[i], b.lane[i], c.lane[i]); });
 }
 // By instruction, since what a compiler makes of a > b ? a : b may let a denormal through.
+#if defined(__x86_64__)
 RL_INLINE V max(V a, V b) {
   V r;
   for (int i = 0; i < kWidth; i += 4)
@@ -107,6 +112,23 @@ RL_INLINE V min(V a, V b) {
     _mm_storeu_ps(r.lane + i, _mm_min_ps(_mm_loadu_ps(a.lane + i), _mm_loadu_ps(b.lane + i)));
   return r;
 }
+#else
+// FMAX of a value and itself.
+RL_INLINE V flushed(V a) {
+  for (int i = 0; i < kWidth; i += 4) {
+    float32x4_t r = vld1q_f32(a.lane + i);
+    asm("fmax %0.4s, %0.4s, %0.4s" : "+w"(r));
+    vst1q_f32(a.lane + i, r);
+  }
+  return a;
+}
+RL_INLINE V max(V a, V b) {
+  return flushed(each_lane<V>([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; }));
+}
+RL_INLINE V min(V a, V b) {
+  return flushed(each_lane<V>([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; }));
+}
+#endif
 RL_INLINE V sqrt(V a) {
   return each_lane<V>([&](int i) { return __builtin_sqrtf(a.lane[i]); });
 }

@@ -47,6 +47,23 @@ template <int K>
 RL_INLINE W shift_left(W a) {
   return {_mm256_slli_epi16(a.r, K)};
 }
+#elif defined(RL_NEON)
+struct W {
+  int16x8_t r;
+};
+
+RL_INLINE W set_words(int16_t x) { return {vdupq_n_s16(x)}; }
+RL_INLINE W widen_n(const uint8_t* p, int n) {
+  return {vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(load_bytes_n(p, n))))};
+}
+RL_INLINE W widen(const uint8_t* p) { return {vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)))}; }
+RL_INLINE void store_words(void* p, W a) { vst1q_s16(static_cast<int16_t*>(p), a.r); }
+RL_INLINE W operator+(W a, W b) { return {vaddq_s16(a.r, b.r)}; }
+RL_INLINE W operator-(W a, W b) { return {vsubq_s16(a.r, b.r)}; }
+template <int K>
+RL_INLINE W shift_left(W a) {
+  return {vshlq_n_s16(a.r, K)};
+}
 #else
 struct W {
   int16_t lane[kWords];

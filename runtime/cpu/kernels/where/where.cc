@@ -9,22 +9,24 @@ namespace rushlight {
 #define WHERE(types, T, ns)                                   \
   void where_##types##_avx512(const Call&, int64_t, int64_t); \
   void where_##types##_avx2(const Call&, int64_t, int64_t);   \
+  void where_##types##_neon(const Call&, int64_t, int64_t);   \
   void where_##types##_generic(const Call&, int64_t, int64_t);
 #include "kernels/where/kernels.inc"
 #undef WHERE
 
 namespace {
 
-#define ROW(types, isa) {"where_" #types "_" #isa, "where", #types, Isa::isa, 0, 0, where_##types##_##isa},
+#define ROW(types, isa) \
+  RL_ON_##isa({"where_" #types "_" #isa, "where", #types, Isa::isa, 0, 0, where_##types##_##isa}, )
 constexpr Row kRows[] = {
-#define WHERE(types, T, ns) ROW(types, avx512) ROW(types, avx2) ROW(types, generic)
+#define WHERE(types, T, ns) ROW(types, avx512) ROW(types, avx2) ROW(types, neon) ROW(types, generic)
 #include "kernels/where/kernels.inc"
 #undef WHERE
 };
 
 // Nanoseconds a thousand elements.
 constexpr double kCost[] = {
-#define WHERE(types, T, ns) ns, 1.5 * ns, 5.0 * ns,
+#define WHERE(types, T, ns) RL_ON_avx512(ns, ) RL_ON_avx2(1.5 * ns, ) RL_ON_neon(3.0 * ns, ) 5.0 * ns,
 #include "kernels/where/kernels.inc"
 #undef WHERE
 };

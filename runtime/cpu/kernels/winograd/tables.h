@@ -20,6 +20,8 @@ struct StepS16 {
     acc = acc + VI{_mm512_madd_epi16(a.r, b.r)};
 #elif defined(__AVX2__)
     acc = acc + VI{_mm256_madd_epi16(a.r, b.r)};
+#elif defined(RL_NEON)
+    acc.r = add_pair_products(acc.r, vreinterpretq_s16_s32(a.r), vreinterpretq_s16_s32(b.r));
 #else
     for (int i = 0; i < kWidth; ++i) {
       const int32_t x = a.lane[i], w = b.lane[i];

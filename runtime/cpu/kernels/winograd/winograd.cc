@@ -43,7 +43,7 @@ constexpr Operand kOperands[kWinogradOperands] = {{"src", false},   {"weight", f
                                                   {"scale", false}, {"residual", false}, {"dst", true}};
 
 constexpr Row kRows[] = {
-#define ROW(isa, symbol, types, mr, nr) {#symbol, "winograd", types, Isa::isa, mr, nr, symbol},
+#define ROW(isa, symbol, types, mr, nr) RL_ON_##isa({#symbol, "winograd", types, Isa::isa, mr, nr, symbol}, )
 #include "kernels/winograd/kernels.inc"
 #undef ROW
 };
@@ -58,8 +58,12 @@ int64_t tasks(const Row& row, const void* params) {
 double cost_ns(const Row& row, const void* params) {
   const P& p = params_of(params);
   const WinogradFormat format = winograd_format(row);
-  double rate = row.isa == Isa::generic ? 0.2 : row.isa == Isa::avx2 || row.isa == Isa::avxvnni ? 35 : 70;
-  if (format.is_integer() && (row.isa == Isa::avx2 || row.isa == Isa::avx512)) rate /= 2;
+  double rate = row.isa == Isa::generic                           ? 0.2
+                : row.isa == Isa::neon                            ? 20
+                : row.isa == Isa::avx2 || row.isa == Isa::avxvnni ? 35
+                                                                  : 70;
+  const bool is_vnni = row.isa == Isa::avxvnni || row.isa == Isa::avx512vnni;
+  if (format.is_integer() && row.isa != Isa::generic && !is_vnni) rate /= 2;
   const double tiles = double(winograd_blocks(format, p).tiles), bytes = double(winograd_weight_bytes(format, p));
   const double columns = double(winograd_granules(p) * kWinogradGranule);
   const double transforms = tiles * double(winograd_points(p)) * (double(p.c) + columns) / (rate / 8);

@@ -1,0 +1,1 @@
+#include "kernels/binary/generic.h"

@@ -1,0 +1,1 @@
+#include "kernels/fma/generic.h"

@@ -1,0 +1,1 @@
+#include "kernels/unary/generic.h"

@@ -1,0 +1,1 @@
+#include "kernels/where/generic.h"
