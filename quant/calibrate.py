@@ -31,12 +31,16 @@ class Run:
 
 @dataclass
 class Calibration:
-    """What was observed: the exact ranges of some values, histograms of the others, channels' means, the first runs."""
+    """What was observed: the exact ranges of some values, histograms of the others, channels' means, the first runs.
+
+    `sizes`: those of the symbolic dimensions in the first run.
+    """
 
     exact: dict[Value, tuple[float, float]]
     histograms: dict[Value, Histogram]
     channels: dict[Value, Channels]
     runs: list[Run]
+    sizes: dict[str, int]
 
     def knows(self, value: Value) -> bool:
         """Whether the range of `value` was observed."""
@@ -49,12 +53,17 @@ class Calibration:
             {copies[value]: histogram for value, histogram in self.histograms.items()},
             {copies[value]: channels for value, channels in self.channels.items()},
             self.runs,
+            self.sizes,
         )
 
     def joined(self, other: Calibration) -> Calibration:
         """This and what was observed of other values of the same graph."""
         return Calibration(
-            self.exact | other.exact, self.histograms | other.histograms, self.channels | other.channels, self.runs
+            self.exact | other.exact,
+            self.histograms | other.histograms,
+            self.channels | other.channels,
+            self.runs,
+            self.sizes,
         )
 
     def means(self) -> dict[Value, Array]:
@@ -81,7 +90,7 @@ def observe(
     exact = {value: reach for value in every if (reach := range_of_bytes(value)) is not None}
     histograms = {value: Histogram() for value in every if value not in exact}
     sums = {value: Channels(axis, int(value.shape[axis])) for value, axis in channels.items()}
-    calibration = Calibration(exact, histograms, sums, [])
+    calibration = Calibration(exact, histograms, sums, [], {})
     watched = [*histograms, *(value for value in sums if value not in histograms)]
     probe = graph.clone()
     copies = matching(graph, probe)
@@ -93,6 +102,8 @@ def observe(
             results = model.run(inputs)
         except RushlightError as error:
             raise QuantizationError(f"calibration, {where}: {error}") from None
+        if not calibration.sizes:
+            calibration.sizes = model.main.sizes([inputs[spec.name] for spec in model.inputs])
         for i, value in enumerate(watched):
             array = results[f"observed.{i}"]
             if not np.isfinite(array).all():
@@ -144,5 +155,5 @@ def sqnr(graph: Graph, runs: Iterable[Run]) -> float | None:
                 signal[name] = signal.get(name, 0.0) + float((exact**2).sum())
                 noise[name] = noise.get(name, 0.0) + float(((exact - results[name]) ** 2).sum())
     tiny = np.finfo(np.float64).tiny
-    ratios = [10 * np.log10(max(signal[name], tiny) / max(noise[name], tiny)) for name in signal]
+    ratios = [10 * (np.log10(max(signal[name], tiny)) - np.log10(max(noise[name], tiny))) for name in signal]
     return float(min(ratios)) if ratios else None

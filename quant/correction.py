@@ -23,11 +23,12 @@ def input_axes(nodes: Iterable[Node]) -> dict[Value, int]:
     return axes
 
 
-def correct_biases(nodes: Iterable[Node], means: Mapping[Value, Array]) -> None:
-    """Changes the biases of matrix operators in place, given the mean of every channel of what they read.
+def corrected_biases(nodes: Iterable[Node], means: Mapping[Value, Array]) -> dict[Value, Value]:
+    """The biases that matrix operators, named by their results, should have with rounded weights.
 
-    Padding counts as if it were the mean.
+    `means` holds the mean of every channel of what they read. Padding counts as if it were the mean.
     """
+    found: dict[Value, Value] = {}
     for node in nodes:
         x, weight, bias = node.inputs[:3]
         assert x is not None
@@ -44,4 +45,5 @@ def correct_biases(nodes: Iterable[Node], means: Mapping[Value, Array]) -> None:
         shift = np.einsum("gok,gk->go", lost.sum(2).reshape(groups, outputs // groups, depth), mean).reshape(-1)
         before = np.zeros(outputs) if bias is None or bias.data is None else bias.data
         name = bias.name if bias is not None else f"{weight.name or 'weight'}.bias"
-        node.inputs[2] = constant((before + shift).astype(np.float32), name)
+        found[node.outputs[0]] = constant((before + shift).astype(np.float32), name)
+    return found

@@ -1,12 +1,12 @@
 """Decides which values of a graph are quantized, so that integer operators form unbroken chains.
 
-Matrix operators (`conv2d`, `linear` with constant weights) are always integer. Operators between them (additions,
-pools, activations, moves) are integer where everything that they read comes as integers and everything that reads them
-takes integers; otherwise they, and the chain up to the next matrix operator, stay float."""
+Matrix operators (`conv2d`, `linear` with constant weights) are integer unless they are to stay float. Operators between
+them (additions, pools, activations, moves) are integer where everything that they read comes as integers and everything
+that reads them takes integers; otherwise they, and the chain up to the next matrix operator, stay float."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,30 +35,34 @@ class Placement:
     integer: set[Node] = field(default_factory=set)
 
 
-def place_quantization(graph: Graph) -> Placement:
-    """Where to quantize `graph`, which is canonical (batch norms folded, activations recognized)."""
+def place_quantization(graph: Graph, floats: Collection[Value] = ()) -> Placement:
+    """Where to quantize `graph`, which is canonical (batch norms folded, activations recognized).
+
+    Matrix operators whose results are among `floats` stay float.
+    """
     users = graph.users()
     kept = graph.kept()
-    integer = _integer_nodes(graph, users, kept)
+    matrices = [node for node in graph.nodes if _is_matrix(node) and node.output not in floats]
+    integer = _integer_nodes(graph, matrices, users, kept)
     wanted: dict[Value, None] = {}
     for node in graph.nodes:
         if node not in integer:
             continue
-        reads = _reads(node)
+        reads = reads_of(node)
         skipped = _absorbed(node, users, kept) | {v for v in reads if _merges(v, node, users, kept)}
         for value in reads:
             if value not in skipped:
                 wanted.setdefault(value)
         if node.op.name not in MATRIX and not _is_interior(node, users, kept):
             wanted.setdefault(node.output)
-    return Placement([node for node in graph.nodes if _is_matrix(node)], _share(wanted, integer), integer)
+    return Placement(matrices, _share(wanted, integer), integer)
 
 
 def sources(group: Iterable[Value]) -> list[Value]:
     """Those of a group that hold elements which no other member holds."""
     members = set(group)
     return [
-        v for v in group if v.producer is None or not _keeps_range(v.producer) or not members >= {*_reads(v.producer)}
+        v for v in group if v.producer is None or not keeps_range(v.producer) or not members >= {*reads_of(v.producer)}
     ]
 
 
@@ -84,31 +88,32 @@ def _is_candidate(node: Node) -> bool:
         return rank == 4 and sorted(d % 4 for d in node.attrs["dim"]) in ([1, 2], [2, 3])
     if name == "concat":
         return all(value is not None and not value.is_constant for value in node.inputs)
-    return name in UNARY or name == "avg_pool2d" or _keeps_range(node)
+    return name in UNARY or name == "avg_pool2d" or keeps_range(node)
 
 
-def _keeps_range(node: Node) -> bool:
+def keeps_range(node: Node) -> bool:
     """Whether the result holds nothing but elements of the inputs, so that one quantization serves all of them."""
     return node.op.name in ("max_pool2d", "concat", *MOVES) or (node.op.name == "interpolate" and is_move(node))
 
 
-def _integer_nodes(graph: Graph, users: dict[Value, list[Node]], kept: set[Value]) -> set[Node]:
-    integer = {node for node in graph.nodes if _is_matrix(node) or _is_candidate(node)}
+def _integer_nodes(
+    graph: Graph, matrices: Collection[Node], users: dict[Value, list[Node]], kept: set[Value]
+) -> set[Node]:
+    integer = {*matrices, *(node for node in graph.nodes if _is_candidate(node))}
+    fixed = set(matrices)
     changed = True
     while changed:
         changed = False
-        for node in list(integer):
-            if _is_matrix(node):
-                continue
+        for node in list(integer - fixed):
             readers = users.get(node.output, [])
-            fed = node.op.name in MOVES or all(value.producer in integer for value in _reads(node))
+            fed = node.op.name in MOVES or all(value.producer in integer for value in reads_of(node))
             if not fed or not readers or node.output in kept or any(reader not in integer for reader in readers):
                 integer.discard(node)
                 changed = True
     return integer
 
 
-def _reads(node: Node) -> list[Value]:
+def reads_of(node: Node) -> list[Value]:
     """The float values that a node reads as data."""
     values = node.inputs[:1] if node.op.name in MATRIX else node.inputs
     return [value for value in values if value is not None and not value.is_constant]
@@ -122,7 +127,7 @@ def _absorbed(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> s
     """The matrix operator's result that an addition takes in unquantized: it becomes that operator's residual."""
     if node.op.name != "add" or is_affine(node):
         return set()
-    left, right = _reads(node)
+    left, right = reads_of(node)
     if left.type != right.type:
         return set()
     for value in (left, right):
@@ -174,8 +179,8 @@ def _share(wanted: Iterable[Value], integer: set[Node]) -> list[list[Value]]:
         return value
 
     for node in integer:
-        if _keeps_range(node) and node.output in leader:
-            for value in _reads(node):
+        if keeps_range(node) and node.output in leader:
+            for value in reads_of(node):
                 if value in leader:
                     leader[find(value)] = find(node.output)
     groups: dict[Value, list[Value]] = {}

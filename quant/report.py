@@ -13,7 +13,7 @@ import numpy as np
 
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.files import replacing
-from rushlight.runtime.ir import Value
+from rushlight.runtime.ir import Graph, Value
 
 from .insert import quantize_weight, uint8_for
 from .placement import Placement
@@ -47,6 +47,18 @@ def layer_report(placement: Placement, ranges: Mapping[Value, tuple[float, float
     return rows
 
 
+def float_report(graph: Graph, floats: Mapping[Value, str]) -> list[dict[str, Any]]:
+    """One row a layer that could be int8 and stays float: operator, weight, the weight's shape, why."""
+    rows: list[dict[str, Any]] = []
+    for node in graph.nodes:
+        if node.outputs[0] in floats:
+            weight = node.inputs[1]
+            assert weight is not None
+            why = floats[node.outputs[0]]
+            rows.append({"operator": node.op.name, "weight": weight.name, "shape": list(weight.shape), "why": why})
+    return rows
+
+
 def write_report(recipe: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Writes `recipe` as `.json` or as an `.html` page. Raises QuantizationError for another suffix."""
     target = Path(path)
@@ -61,14 +73,9 @@ def write_report(recipe: Mapping[str, Any], path: str | PathLike[str]) -> None:
 
 
 def _page(recipe: Mapping[str, Any]) -> str:
-    layers = recipe["layers"]
-    columns = list(layers[0])
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    rows = "\n".join(
-        f"<tr>{''.join(f'<td>{escape(_cell(row[name]))}</td>' for name in columns)}</tr>" for row in layers
-    )
     score = recipe.get("score")
     scores = f"<p>Score: float {score['float']:.6g}, int8 {score['int8']:.6g}</p>" if score else ""
+    floats = recipe["float_layers"]
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Quantization report</title>
 <style>
@@ -77,12 +84,33 @@ table {{ border-collapse: collapse }}
 td, th {{ padding: .2em .8em; border: 1px solid #ccc }}
 </style>
 <h1>Quantization report</h1>
-<p>Scheme {escape(recipe["scheme"])}, observer {escape(recipe["observer"])}, {len(layers)} layers.</p>
+<p>Scheme {escape(recipe["scheme"])}, observer {escape(recipe["observer"])}, {len(recipe["layers"])} layers.</p>
+<p>{escape(" ".join(closeness(recipe)))}</p>
 {scores}
-<table><tr>{head}</tr>
-{rows}
-</table></html>
+{_table(recipe["layers"])}
+{"<h2>Layers that stay float</h2>" + _table(floats) if floats else ""}
+</html>
 """
+
+
+def closeness(recipe: Mapping[str, Any]) -> list[str]:
+    """Sentences on how close the outputs come to the float model's on the data, and what was done for that."""
+    if recipe["sqnr_db"] is None:
+        return []
+    told = [f"{recipe['sqnr_db']:.1f} dB of signal to noise on the data, ranges by {recipe['observer']}."]
+    before = recipe["sqnr_without_float_layers_db"]
+    if before is not None:
+        told.append(f"With those layers int8 that limit it: {before:.1f} dB.")
+    if recipe["useless"]:
+        told.append("That is too much noise for most uses; no mix of int8 and float layers that was tried is closer.")
+    return told
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = list(rows[0])
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    cells = ("".join(f"<td>{escape(_cell(row[name]))}</td>" for name in columns) for row in rows)
+    return f"<table><tr>{head}</tr>\n" + "\n".join(f"<tr>{row}</tr>" for row in cells) + "\n</table>"
 
 
 def _cell(value: Any) -> str:

@@ -318,12 +318,12 @@ def test_a_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """All steps on a small network, with one engine that fails."""
     onnx = pytest.importorskip("onnx")
     helper, real = onnx.helper, onnx.TensorProto.FLOAT
-    weight = onnx.numpy_helper.from_array(np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32), "w")
+    weight = onnx.numpy_helper.from_array(np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32), "w")
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])],
         "g",
-        [helper.make_tensor_value_info("x", real, ["n", 8])],
-        [helper.make_tensor_value_info("y", real, ["n", 8])],
+        [helper.make_tensor_value_info("x", real, ["n", 32])],
+        [helper.make_tensor_value_info("y", real, ["n", 32])],
         [weight],
     )
     path = tmp_path / "small.onnx"

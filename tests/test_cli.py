@@ -348,7 +348,7 @@ def test_user_code_that_fails_is_one_line(
         ("scores_that_fail:absent", "AttributeError"),
         ("scores_unreadable:f", "SyntaxError"),
     ):
-        line = fails(capsys, "quantize", model, "--data", data, "-o", "q.rush", "--eval", name)
+        line = fails(capsys, "quantize", model, "--data", data, "-o", "q.rush", "--all-layers", "--eval", name)
         assert line.startswith(f"--eval {name}")
         assert expected in line
 

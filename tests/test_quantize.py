@@ -124,7 +124,8 @@ def test_float_readers_of_a_float_value_take_it_unrounded() -> None:
     b = GraphBuilder()
     y = b.layer_norm(b.input("x", np.float32, ("N", 8)))
     b.output("out", b.layer_norm(b.add(b.linear(y, weights(8, 8), weights(8)), y)))
-    counts = operators(quantize(b.build(), {"x": RNG.standard_normal((16, 8)).astype(np.float32)}))
+    data = RNG.standard_normal((16, 8)).astype(np.float32)
+    counts = operators(quantize(b.build(), {"x": data}, all_layers=True))
     assert counts == {"layer_norm": 2, "quantize": 1, "qlinear": 1, "add": 1}
 
 
@@ -166,7 +167,7 @@ def test_every_kind_of_data_gives_the_same_program(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x)
     program = linear_program()
     texts = {
-        str(quantize(program, data)): None
+        str(quantize(program, data, all_layers=True)): None
         for data in ({"x": x}, tmp_path / "data.npz", [x[:8], x[8:]], [(x, np.zeros(16))], [{"x": x}])
     }
     assert len(texts) == 1
@@ -176,7 +177,7 @@ def test_a_drop_that_is_too_large_is_refused() -> None:
     scores = iter([0.9, 0.8])
     data = {"x": RNG.standard_normal((4, 4)).astype(np.float32)}
     with pytest.raises(QuantizationError, match=r"scores 0\.1 lower, allowed is 0\.05"):
-        quantize(linear_program(), data, evaluate=lambda _: next(scores), max_drop=0.05)
+        quantize(linear_program(), data, evaluate=lambda _: next(scores), max_drop=0.05, all_layers=True)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".html"])
@@ -195,7 +196,7 @@ def test_programs_without_layers_are_refused() -> None:
 
 def test_quantizing_twice_is_refused() -> None:
     data = {"x": RNG.standard_normal((4, 4)).astype(np.float32)}
-    once = quantize(linear_program(), data)
+    once = quantize(linear_program(), data, all_layers=True)
     with pytest.raises(QuantizationError, match="already"):
         quantize(once, data)
 
@@ -293,7 +294,7 @@ def test_values_are_cut_off_where_that_comes_closer_to_the_float_model() -> None
         b.output("y", b.relu(b.linear(b.input("x", np.float32, ("N", 4)), sign * np.eye(4, dtype=np.float32))))
         program = b.build()
         recipes = {
-            observer: quantize(program, [x], observer=observer).provenance["quantization"]
+            observer: quantize(program, [x], observer=observer, all_layers=True).provenance["quantization"]
             for observer in ("auto", "mse", "minmax")
         }
         gain = recipes["mse"]["sqnr_db"] - recipes["minmax"]["sqnr_db"]
@@ -306,7 +307,8 @@ def test_sums_that_int32_cannot_hold_stay_float() -> None:
     b = GraphBuilder()
     x = b.input("x", np.float32, ("N", 70_000))
     b.output("y", b.linear(b.relu(b.linear(x, weights(2, 70_000))), weights(3, 2)))
-    quantized = quantize(b.build(), {"x": RNG.standard_normal((2, 70_000)).astype(np.float32)})
+    data = RNG.standard_normal((2, 70_000)).astype(np.float32)
+    quantized = quantize(b.build(), {"x": data}, all_layers=True)
     counts = operators(quantized)
     assert counts["linear"] == counts["qlinear"] == 1
 

@@ -24,7 +24,7 @@ def weights(*shape: int) -> Any:
 
 def check(program: Program, data: Any, at_least: float) -> Counter[str]:
     """Operators of the quantized, lowered graph; it must be at least so many dB above its noise."""
-    quantized = quantize(program, {"x": data})
+    quantized = quantize(program, {"x": data}, all_layers=True)
     expected = run_reference(program.graph, {"x": data})["y"]
     got = load(quantized).run({"x": data})["y"]
     noise = ((expected - got) ** 2).sum()

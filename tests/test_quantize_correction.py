@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rushlight.quant import quantize
-from rushlight.quant.correction import correct_biases, input_axes
+from rushlight.quant.correction import corrected_biases, input_axes
 from rushlight.quant.insert import quantize_weight
 from rushlight.quant.observers import Channels
 from rushlight.runtime.ir import Graph, GraphBuilder, Node
@@ -47,9 +47,7 @@ def test_mean_results_are_those_of_the_float_layer(
     expected = node.op.run_reference([x, w, bias], node.attrs)[0]
     q, scale = quantize_weight(w)
     rounded = (q * scale.reshape(-1, *[1] * (w.ndim - 1))).astype(np.float32)
-    correct_biases([node], {graph.inputs[0]: total.mean()})
-    corrected = node.inputs[2]
-    assert corrected is not None
+    (corrected,) = corrected_biases([node], {graph.inputs[0]: total.mean()}).values()
     got = node.op.run_reference([x, rounded, corrected.data], node.attrs)[0]
     before = node.op.run_reference([x, rounded, bias], node.attrs)[0]
     out_axis = axis if op == "linear" else (3 if attrs.get("layout") == "NHWC" else 1)

@@ -23,12 +23,12 @@ def block(first_words: str) -> str:
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
-    layers = (torch.nn.Conv2d(3, 8, 3, stride=8), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    layers = (torch.nn.Conv2d(3, 32, 7, stride=4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
 
     class Net(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(8, 10))
+            self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(32, 10))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layers(x)

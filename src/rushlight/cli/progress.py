@@ -24,13 +24,25 @@ def track(items: Sequence[T], description: str) -> Iterator[T]:
 @contextmanager
 def counter(description: str, unit: str) -> Iterator[Callable[[int], None]]:
     """A function that shows how many `unit` are done, on stderr if that is a terminal."""
+    with counters(**{description: unit}) as (count,):
+        yield count
+
+
+@contextmanager
+def counters(**units: str) -> Iterator[list[Callable[[int], None]]]:
+    """As `counter`, one for every description and its unit; several are shown when they are first told something."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield [lambda _: None for _ in units]
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed} " + unit), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done: progress.update(task, completed=done)
+    words = TextColumn("{task.description} {task.completed} {task.fields[unit]}")
+    with Progress(SpinnerColumn(), words, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as shown:
+
+        def show(task: TaskID) -> Callable[[int], None]:
+            return lambda done: shown.update(task, completed=done, visible=True)
+
+        alone = len(units) == 1
+        tasks = [shown.add_task(what, total=None, visible=alone, unit=unit) for what, unit in units.items()]
+        yield [show(task) for task in tasks]

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from rushlight.cli.progress import counter
+from rushlight.cli.progress import counters
 from rushlight.quant import quantize
 from rushlight.quant.quantize import OBSERVERS, SCHEMES
+from rushlight.quant.report import closeness
 from rushlight.runtime.errors import QuantizationError, describe
 from rushlight.runtime.files import check_writable
 from rushlight.runtime.format import read_program
@@ -31,6 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.rush")
     parser.add_argument("--scheme", choices=SCHEMES, default=SCHEMES[0], help="what to quantize, and how")
     parser.add_argument("--observer", choices=OBSERVERS, default="auto", help="how ranges are found")
+    parser.add_argument(
+        "--min-sqnr",
+        type=_ratio,
+        default="auto",
+        metavar="DB",
+        help="leave layers float until the outputs' signal to noise reaches this; auto: where it pays; none",
+    )
+    parser.add_argument(
+        "--keep-float",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="layers to leave float, by weight or output",
+    )
+    parser.add_argument("--all-layers", action="store_true", help="quantize also layers that would be slower as int8")
     parser.add_argument("--eval", metavar="MODULE:FUNCTION", help="scores a model, higher is better")
     parser.add_argument("--max-drop", type=float, metavar="DROP", help="refuse a program that scores lower by more")
     parser.add_argument("--report", type=Path, metavar="FILE", help="what was done, as .html or .json")
@@ -42,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             check_writable(path)
     evaluate = _find(args.eval) if args.eval else None
     program = read_program(args.model)
-    with counter("calibrating", "samples") as progress:
+    with counters(calibrating="samples", searching="trials") as (samples, trials):
         quantized = quantize(
             program,
             args.data,
@@ -51,16 +67,26 @@ def run(args: argparse.Namespace) -> int:
             args.max_drop,
             args.report,
             observer=args.observer,
-            progress=progress,
+            min_sqnr=args.min_sqnr,
+            keep_float=args.keep_float,
+            all_layers=args.all_layers,
+            progress=samples,
+            trials=trials,
         )
     quantized.save(args.output)
     recipe = quantized.provenance["quantization"]
     print(f"{args.output}: {len(recipe['layers'])} layers are int8, {args.output.stat().st_size:,} bytes")
-    if recipe["sqnr_db"] is not None:
-        print(f"closeness   {recipe['sqnr_db']:.1f} dB of signal to noise on the data, ranges by {recipe['observer']}")
+    for told in closeness(recipe):
+        print(f"closeness   {told}")
+    for row in recipe["float_layers"]:
+        print(f"float       {row['operator']} {row['weight']}: {row['why']}")
     if "score" in recipe:
         print(f"score       float {recipe['score']['float']:.6g}, int8 {recipe['score']['int8']:.6g}")
     return 0
+
+
+def _ratio(text: str) -> float | str | None:
+    return {"auto": "auto", "none": None}[text] if text in ("auto", "none") else float(text)
 
 
 def _find(target: str) -> Callable[[Model], float]:
