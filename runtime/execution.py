@@ -12,8 +12,9 @@ from .cpu import _core
 from .errors import RushlightError, ShapeError
 from .ir import Value
 from .ops import Array
-from .plan import KernelStep, Plan
-from .plan.plan import ARENA, CONSTANT, INPUT, Binding, Location, ReferenceCall
+from .plan import Plan
+from .plan.groups import ARENA, CONSTANT, INPUT, Location
+from .plan.plan import Binding, ReferenceCall
 
 
 class Execution:
@@ -23,7 +24,6 @@ class Execution:
         self.binding = binding
         self._constants = plan.constants
         self.native = executor.bind(binding.steps, binding.arena_bytes, binding.copies)
-        self._nodes = [step.node for step in plan.steps if isinstance(step, KernelStep)]
         self._outputs = [
             (shape, value.dtype) for shape, (_, value) in zip(binding.output_shapes, plan.graph.outputs, strict=True)
         ]
@@ -56,7 +56,7 @@ class Execution:
     def check(self, fault: int) -> None:
         """Raises ShapeError where a native run ended at step `fault`."""
         if fault >= 0:
-            node = self._nodes[fault]
+            node = self.binding.nodes[fault]
             raise ShapeError(f"{node.op.name} '{node.outputs[0].name}': an index is out of range")
 
 

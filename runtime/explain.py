@@ -13,7 +13,6 @@ import numpy as np
 from .cpu import _core
 from .cpu.reasons import reason
 from .ir import Node, Value
-from .method import Method
 from .model import Model
 from .plan import KernelStep, ReferenceStep
 from .plan.lowering import Operand
@@ -79,17 +78,22 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
     times = [int(t) for t in np.median(np.array(runs), axis=0)] if runs[0] else []
     flops, ops, read, cache = _core.measure_peaks(model.threads)
     peaks = {"f32": flops, "int8": ops, "memory": read, "cache": cache}
-    steps = [_report(target, step, sizes, time, peaks) for step, time in zip(target.plan.steps, times, strict=True)]
-    arena = target.execution(sizes).binding.arena_bytes
+    binding = target.execution(sizes).binding
+    bands = {index: group.describe() for group in binding.groups for index in range(group.first, group.end)}
+    steps = [
+        _report(step, sizes, time, peaks, bands.get(index, ""))
+        for index, (step, time) in enumerate(zip(target.plan.steps, times, strict=True))
+    ]
+    arena = target.execution(sizes).native.arena_bytes
     return Explanation(steps, sizes, arena, flops, ops, read, cache)
 
 
 def _report(
-    method: Method,
     step: KernelStep | ReferenceStep,
     sizes: Mapping[str, int],
     time: int,
     peaks: Mapping[str, float],
+    band: str,
 ) -> StepReport:
     node = step.node
     shape = tuple(evaluate(d, sizes) for d in node.outputs[0].shape)
@@ -105,7 +109,7 @@ def _report(
         bound = "cache" if moved <= _cached_bytes() else "memory"
         share = moved / seconds / peaks[bound]
     tile = f"{step.row.mr}x{step.row.nr}" if step.row.mr * step.row.nr > 1 else ""
-    symbol, why = step.row.symbol, reason(step)
+    symbol, why = step.row.symbol, "; ".join(filter(None, [reason(step), band]))
     return StepReport(node.op.name, _label(node), symbol, tile, shape, time, share, bound, why)
 
 

@@ -136,7 +136,7 @@ class Method:
             if found is not None:
                 self._executions.move_to_end(key)
                 return found
-        made = Execution(self.plan, self.plan.bind(sizes), self._executor)
+        made = Execution(self.plan, self.plan.bind(sizes, self._executor.threads), self._executor)
         with self._lock:
             self._executions[key] = made
             while len(self._executions) > MAX_BINDINGS:

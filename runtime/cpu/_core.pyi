@@ -91,12 +91,19 @@ class Executor:
     def held_bytes(self) -> int: ...
     def bind(
         self,
-        steps: Sequence[tuple[str, bytes, Sequence[tuple[int, int, int]]]],
+        steps: Sequence[
+            tuple[str, bytes, Sequence[tuple[int, int, int]]]
+            | tuple[
+                int,
+                int,
+                Sequence[tuple[int, Sequence[Sequence[tuple[int, str, bytes, Sequence[tuple[int, int, int, int]]]]]]],
+            ]
+        ],
         arena_bytes: int,
         copies: Sequence[tuple[int, tuple[int, int, int], int]] = [],
     ) -> Plan:
         """
-        A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, location, bytes); spaces are none, constant, arena, input, output, fault.
+        A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, location, bytes); spaces are none, constant, arena, input, output, fault, band. Steps that run in bands are one: (members, bytes of band memory, [(repeats, [task])]), a task being a list of calls (member, symbol, params, [(space, index, offset, bytes that each repeat adds)]).
         """
 
 class Plan:
@@ -121,7 +128,7 @@ class Session:
         """
 
     def run_timed(self, first: int, last: int) -> tuple[int, list[int]]:
-        """What run returns, and each step's nanoseconds."""
+        """What run returns, and the nanoseconds of each member of the steps."""
 
     def finish(self) -> None:
         """Copies the outputs that no step writes."""

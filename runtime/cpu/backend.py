@@ -79,6 +79,12 @@ class CpuBackend:
     def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes:
         return pack_params(family, **params)
 
+    def copy(self, size: int) -> tuple[KernelRow, bytes]:
+        row = self.find("move", "copy", "x8")
+        assert row is not None
+        axis = {"rank": 1, "dims": [size], "src_stride": [1], "dst_stride": [1]}
+        return row, pack_params("move", **axis, src_dims=(), begin=(), value=0)
+
     def rule(self, op: str, family: str) -> Rule | None:
         rules = _collected("RULES")
         return rules.get(op) or rules.get(family)

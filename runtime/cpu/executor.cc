@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -102,18 +103,42 @@ BoundPlan::BoundPlan(std::vector<Step> steps, std::vector<OutputCopy> copies, si
       scratch_offset_(round_up(arena_bytes, kAlignment)),
       threads_(threads) {
   for (Step& step : steps_) {
-    const auto [family, row] = step.kernel;
-    step.tasks = family->tasks(*row, step.params.data());
-    const double cost = family->cost_ns(*row, step.params.data());
+    double cost = 0;
+    size_t scratch = 0;
+    const auto add = [&](KernelCall& call, int64_t repeats) {
+      const auto [family, row] = call.kernel;
+      call.tasks = family->tasks(*row, call.params.data());
+      cost += family->cost_ns(*row, call.params.data()) * double(repeats);
+      scratch = std::max(scratch, round_up(family->scratch_bytes(*row, call.params.data()), kAlignment));
+    };
+    for (KernelCall& call : step.call) add(call, 1), step.tasks = call.tasks;
+    step.band_bytes = round_up(step.band_bytes, kAlignment);
+    for (BandTasks& band : step.bands) {
+      step.tasks += band.repeats * int64_t(band.sequences.size());
+      for (CallSequence& sequence : band.sequences)
+        for (KernelCall& call : sequence) add(call, band.repeats);
+    }
     cost_ns_ += cost;
     step.threads = int(std::clamp<double>(cost / kWorthSharing_ns, 1, threads));
     widest_ = std::max(widest_, step.threads);
     step.chunk = std::max<int64_t>(1, step.tasks / (step.threads * kChunksPerThread));
-    scratch_bytes_ = std::max(scratch_bytes_, round_up(family->scratch_bytes(*row, step.params.data()), kAlignment));
+    scratch_bytes_ = std::max(scratch_bytes_, step.band_bytes + scratch);
   }
 }
 
+size_t BoundPlan::members(size_t first, size_t last) const {
+  size_t total = 0;
+  for (size_t i = first; i < last; ++i) total += size_t(steps_[i].members);
+  return total;
+}
+
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int64_t nanoseconds_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+}
 
 // Where locations lead in one run.
 struct Memory {
@@ -122,18 +147,81 @@ struct Memory {
   void* const* outputs;
   int64_t* fault;
 
-  void* operator[](const Location& at) const {
+  void* at(const Location& at, int64_t repeat, std::byte* band) const {
+    const int64_t offset = at.offset + repeat * at.stride;
     switch (at.space) {
       case Space::none: return nullptr;
-      case Space::constant: return const_cast<void*>(at.address);
-      case Space::arena: return arena + at.offset;
-      case Space::input: return static_cast<std::byte*>(inputs[at.index]) + at.offset;
-      case Space::output: return static_cast<std::byte*>(outputs[at.index]) + at.offset;
+      case Space::constant: return static_cast<std::byte*>(const_cast<void*>(at.address)) + repeat * at.stride;
+      case Space::arena: return arena + offset;
+      case Space::input: return static_cast<std::byte*>(inputs[at.index]) + offset;
+      case Space::output: return static_cast<std::byte*>(outputs[at.index]) + offset;
       case Space::fault: return fault;
+      case Space::band: return band + offset;
     }
     return nullptr;
   }
+  void* operator[](const Location& location) const { return at(location, 0, nullptr); }
 };
+
+// One step in one run, and each thread's part of it.
+class StepRun {
+ public:
+  // `nanoseconds`, if not null, gets each member's time.
+  StepRun(const Step& step, const Memory& memory, std::byte* scratch, size_t scratch_bytes,
+          std::atomic<int64_t>* nanoseconds)
+      : step_(step), memory_(memory), scratch_(scratch), scratch_bytes_(scratch_bytes), nanoseconds_(nanoseconds) {
+    if (step.bands.empty()) set_pointers(step.call.front(), 0, nullptr, pointers_);
+  }
+
+  static void run(void* raw, int thread, int64_t begin, int64_t end) {
+    const auto& self = *static_cast<const StepRun*>(raw);
+    std::byte* const scratch = self.scratch_ + self.scratch_bytes_ * size_t(thread);
+    if (self.step_.bands.empty()) {
+      const KernelCall& call = self.step_.call.front();
+      call.kernel.row->run({self.pointers_, call.params.data(), scratch}, begin, end);
+    } else {
+      for (int64_t task = begin; task < end; ++task) self.run_band_task(task, scratch);
+    }
+  }
+
+ private:
+  void set_pointers(const KernelCall& call, int64_t repeat, std::byte* band, void** pointers) const {
+    for (size_t k = 0; k < call.operands.size(); ++k) pointers[k] = memory_.at(call.operands[k], repeat, band);
+  }
+
+  void run_band_task(int64_t task, std::byte* scratch) const {
+    for (const BandTasks& band : step_.bands) {
+      const auto n = int64_t(band.sequences.size());
+      if (task >= band.repeats * n) {
+        task -= band.repeats * n;
+        continue;
+      }
+      for (const KernelCall& call : band.sequences[size_t(task % n)]) {
+        const auto start = nanoseconds_ ? Clock::now() : Clock::time_point{};
+        void* pointers[kMaxOperands];
+        set_pointers(call, task / n, scratch, pointers);
+        call.kernel.row->run({pointers, call.params.data(), scratch + step_.band_bytes}, 0, call.tasks);
+        if (nanoseconds_) nanoseconds_[call.member].fetch_add(nanoseconds_since(start), std::memory_order_relaxed);
+      }
+      return;
+    }
+  }
+
+  const Step& step_;
+  const Memory& memory_;
+  std::byte* const scratch_;
+  const size_t scratch_bytes_;
+  std::atomic<int64_t>* const nanoseconds_;
+  void* pointers_[kMaxOperands];
+};
+
+// What the members of a band took on all threads, as parts of `whole`.
+void share_time(int64_t whole, const std::vector<std::atomic<int64_t>>& members, int64_t* nanoseconds) {
+  double total = 0;
+  for (const auto& member : members) total += double(member);
+  for (size_t i = 0; i < members.size(); ++i)
+    nanoseconds[i] = total > 0 ? int64_t(double(members[i]) / total * double(whole)) : 0;
+}
 
 }  // namespace
 
@@ -149,29 +237,20 @@ int64_t BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const*
   const ParallelRegion region(widest_);
   int64_t fault = 0;
   const Memory memory{arena, inputs, outputs, &fault};
-  std::vector<void*> pointers;
   for (size_t i = first; i < last; ++i) {
     const Step& step = steps_[i];
-    pointers.resize(step.operands.size());
-    for (size_t k = 0; k < pointers.size(); ++k) pointers[k] = memory[step.operands[k]];
-    struct Context {
-      const Step* step;
-      void* const* operands;
-      std::byte* scratch;
-      size_t scratch_bytes;
-    } context{&step, pointers.data(), arena + scratch_offset_, scratch_bytes_};
-    const auto start = nanoseconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
-    parallel_for(
-        step.threads, step.tasks, step.chunk,
-        [](void* raw, int thread, int64_t begin, int64_t end) {
-          const auto& c = *static_cast<const Context*>(raw);
-          const Call call{c.operands, c.step->params.data(), c.scratch + c.scratch_bytes * size_t(thread)};
-          c.step->kernel.row->run(call, begin, end);
-        },
-        &context);
-    if (nanoseconds)
-      nanoseconds[i - first] =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+    std::vector<std::atomic<int64_t>> members(nanoseconds ? size_t(step.members) : 0);
+    StepRun run(step, memory, arena + scratch_offset_, scratch_bytes_, nanoseconds ? members.data() : nullptr);
+    const auto start = nanoseconds ? Clock::now() : Clock::time_point{};
+    parallel_for(step.threads, step.tasks, step.chunk, &StepRun::run, &run);
+    if (nanoseconds) {
+      const int64_t whole = nanoseconds_since(start);
+      if (step.bands.empty())
+        *nanoseconds = whole;
+      else
+        share_time(whole, members, nanoseconds);
+      nanoseconds += step.members;
+    }
     if (fault) return int64_t(i);
   }
   return -1;

@@ -19,21 +19,43 @@ struct KernelRef {
 // The kernel called `symbol`; null pointers where none is compiled in.
 KernelRef find_kernel(const std::string& symbol);
 
-enum class Space : uint8_t { none, constant, arena, input, output, fault };
+enum class Space : uint8_t { none, constant, arena, input, output, fault, band };
 
-// Where an operand lies: a constant's address, an offset into the arena, an offset into the run's index-th array, or
-// the int64 that a step makes 1 where its inputs ask for what is not there.
+// Where an operand lies: a constant's address, an offset into the arena, an offset into the run's index-th array, the
+// int64 that a step makes 1 where its inputs ask for what is not there, or an offset into the thread's band memory.
+// Every repeat of a band task finds it `stride` bytes further on.
 struct Location {
   Space space = Space::none;
   int32_t index = 0;
-  int64_t offset = 0;
+  int64_t offset = 0, stride = 0;
   const void* address = nullptr;
 };
 
-struct Step {
+constexpr size_t kMaxOperands = 16;  // of a kernel
+
+// A kernel with its parameters and operands. `member` is the plan's step that it belongs to, counted within its Step.
+struct KernelCall {
   KernelRef kernel;
   std::vector<std::byte> params;
   std::vector<Location> operands;
+  int64_t member = 0, tasks = 0;
+};
+
+using CallSequence = std::vector<KernelCall>;
+
+// Band tasks: each is a sequence of whole calls that one thread makes, with memory of its own for what goes from one
+// call to the next. All sequences are run `repeats` times: once an image, or once for some images.
+struct BandTasks {
+  int64_t repeats;
+  std::vector<CallSequence> sequences;
+};
+
+// What threads share at a time: the tasks of one call, or band tasks that take the place of `members` steps.
+struct Step {
+  std::vector<KernelCall> call;  // one, or none where there are bands
+  std::vector<BandTasks> bands;
+  size_t band_bytes = 0;
+  int64_t members = 1;
   int64_t tasks = 0, chunk = 1;
   int threads = 1;
 };
@@ -92,9 +114,10 @@ class BoundPlan {
 
   size_t arena_bytes() const { return scratch_offset_ + scratch_bytes_ * size_t(threads_); }
   size_t size() const { return steps_.size(); }
-  double cost_ns() const { return cost_ns_; }  // of all steps on one core, roughly
-  // Runs steps [first, last) over `arena`; `nanoseconds`, if given, gets the time of each of them. Ends at the first
-  // step with a fault and returns its index, else -1.
+  size_t members(size_t first, size_t last) const;  // of steps [first, last)
+  double cost_ns() const { return cost_ns_; }       // of all steps on one core, roughly
+  // Runs steps [first, last) over `arena`; `nanoseconds`, if given, gets the time of each of their members. Ends at the
+  // first step with a fault and returns its index, else -1.
   int64_t run(size_t first, size_t last, std::byte* arena, void* const* inputs, void* const* outputs,
               int64_t* nanoseconds) const;
   void copy_outputs(std::byte* arena, void* const* inputs, void* const* outputs) const;

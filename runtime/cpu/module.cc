@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
@@ -61,9 +62,9 @@ std::vector<FieldTuple> fields_of(const Family& family) {
 }
 
 void run_kernel(const std::string& symbol, nb::bytes params, Objects operands, int threads, int64_t chunk) {
-  Step step{kernel_or_throw(symbol), {}, {}};
-  const Family& family = *step.kernel.family;
-  step.params = params_or_throw(step.kernel, params);
+  const KernelRef kernel = kernel_or_throw(symbol);
+  const Family& family = *kernel.family;
+  const std::vector<std::byte> values = params_or_throw(kernel, params);
   if (operands.size() != family.n_operands)
     throw nb::value_error((symbol + ": takes " + std::to_string(family.n_operands) + " operands").c_str());
   std::vector<Buffer> buffers;
@@ -76,8 +77,8 @@ void run_kernel(const std::string& symbol, nb::bytes params, Objects operands, i
       pointers.push_back(buffers.back().data());
     }
   }
-  const void* raw = step.params.data();
-  const size_t scratch_bytes = (family.scratch_bytes(*step.kernel.row, raw) + 63) / 64 * 64;
+  const void* raw = values.data();
+  const size_t scratch_bytes = (family.scratch_bytes(*kernel.row, raw) + 63) / 64 * 64;
   ArenaPool pool;
   const auto block = pool.take(scratch_bytes * size_t(threads) + 64);
   struct Context {
@@ -86,13 +87,13 @@ void run_kernel(const std::string& symbol, nb::bytes params, Objects operands, i
     const void* params;
     std::byte* scratch;
     size_t scratch_bytes;
-  } context{step.kernel.row, pointers.data(), raw, block.data, scratch_bytes};
+  } context{kernel.row, pointers.data(), raw, block.data, scratch_bytes};
   {
     nb::gil_scoped_release release;
     FlushDenormals flush;
     const ParallelRegion region(threads);
     parallel_for(
-        threads, family.tasks(*step.kernel.row, raw), chunk,
+        threads, family.tasks(*kernel.row, raw), chunk,
         [](void* c_raw, int thread, int64_t begin, int64_t end) {
           const auto& c = *static_cast<const Context*>(c_raw);
           c.row->run({c.operands, c.params, c.scratch + c.scratch_bytes * size_t(thread)}, begin, end);
@@ -135,27 +136,68 @@ nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
 using LocationTuple = std::tuple<int, int, int64_t>;
 using StepTuple = std::tuple<std::string, nb::bytes, std::vector<LocationTuple>>;
 
+// What a band task calls: the member that it belongs to, and operands with the bytes that each repeat adds.
+using BandLocationTuple = std::tuple<int, int, int64_t, int64_t>;
+using BandCallTuple = std::tuple<int64_t, std::string, nb::bytes, std::vector<BandLocationTuple>>;
+// (members, bytes of band memory, [(repeats, [[call]])])
+using BandsTuple =
+    std::tuple<int64_t, size_t, std::vector<std::tuple<int64_t, std::vector<std::vector<BandCallTuple>>>>>;
+
 using CopyTuple = std::tuple<int, LocationTuple, size_t>;
 
-Location locate(const Executor& executor, const LocationTuple& tuple) {
-  const auto& [space, index, offset] = tuple;
-  Location at{Space(space), index, offset, nullptr};
+Location locate(const Executor& executor, const BandLocationTuple& tuple) {
+  const auto& [space, index, offset, stride] = tuple;
+  Location at{Space(space), index, offset, stride, nullptr};
   if (at.space == Space::constant)
     at.address = static_cast<const std::byte*>(executor.constant(size_t(index)).data()) + offset;
   return at;
 }
 
-Plan bind(std::shared_ptr<Executor> executor, const std::vector<StepTuple>& steps, size_t arena_bytes,
-          const std::vector<CopyTuple>& copies) {
+Location locate(const Executor& executor, const LocationTuple& tuple) {
+  return locate(executor, std::tuple_cat(tuple, std::make_tuple(int64_t(0))));
+}
+
+template <class Locations>
+KernelCall kernel_call(const Executor& executor, const std::string& symbol, nb::bytes params,
+                       const Locations& operands) {
+  KernelCall call{kernel_or_throw(symbol), {}, {}};
+  call.params = params_or_throw(call.kernel, params);
+  const size_t n = call.kernel.family->n_operands;
+  if (operands.size() != n || n > kMaxOperands) throw nb::value_error((symbol + ": wrong number of operands").c_str());
+  for (const auto& operand : operands) call.operands.push_back(locate(executor, operand));
+  return call;
+}
+
+Step band_step(const Executor& executor, const BandsTuple& bands) {
+  const auto& [members, bytes, parts] = bands;
+  Step step;
+  step.members = members;
+  step.band_bytes = bytes;
+  for (const auto& [repeats, tasks] : parts) {
+    BandTasks& part = step.bands.emplace_back(BandTasks{repeats, {}});
+    for (const auto& task : tasks) {
+      CallSequence& sequence = part.sequences.emplace_back();
+      for (const auto& [member, symbol, params, operands] : task) {
+        if (member < 0 || member >= members) throw nb::value_error((symbol + ": no such member").c_str());
+        sequence.push_back(kernel_call(executor, symbol, params, operands));
+        sequence.back().member = member;
+      }
+    }
+  }
+  return step;
+}
+
+Plan bind(std::shared_ptr<Executor> executor, const std::vector<std::variant<StepTuple, BandsTuple>>& steps,
+          size_t arena_bytes, const std::vector<CopyTuple>& copies) {
   std::vector<Step> out;
   out.reserve(steps.size());
-  for (const auto& [symbol, params, operands] : steps) {
-    Step step{kernel_or_throw(symbol), {}, {}};
-    step.params = params_or_throw(step.kernel, params);
-    if (operands.size() != step.kernel.family->n_operands)
-      throw nb::value_error((symbol + ": wrong number of operands").c_str());
-    for (const LocationTuple& operand : operands) step.operands.push_back(locate(*executor, operand));
-    out.push_back(std::move(step));
+  for (const auto& given : steps) {
+    if (const auto* const bands = std::get_if<BandsTuple>(&given)) {
+      out.push_back(band_step(*executor, *bands));
+    } else {
+      const auto& [symbol, params, operands] = std::get<StepTuple>(given);
+      out.emplace_back().call.push_back(kernel_call(*executor, symbol, params, operands));
+    }
   }
   std::vector<OutputCopy> ends;
   for (const auto& [output, from, bytes] : copies) ends.push_back({output, locate(*executor, from), bytes});
@@ -249,11 +291,14 @@ NB_MODULE(_core, m) {
       .def_prop_ro("held_bytes", [](Executor& e) { return e.arenas().held_bytes(); })
       .def(
           "bind",
-          [](std::shared_ptr<Executor> e, const std::vector<StepTuple>& steps, size_t arena_bytes,
+          [](std::shared_ptr<Executor> e, const std::vector<std::variant<StepTuple, BandsTuple>>& steps,
+             size_t arena_bytes,
              const std::vector<CopyTuple>& copies) { return bind(std::move(e), steps, arena_bytes, copies); },
           "steps"_a, "arena_bytes"_a, "copies"_a = std::vector<CopyTuple>(),
           "A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, "
-          "location, bytes); spaces are none, constant, arena, input, output, fault.");
+          "location, bytes); spaces are none, constant, arena, input, output, fault, band. Steps that run in bands are "
+          "one: (members, bytes of band memory, [(repeats, [task])]), a task being a list of calls (member, symbol, "
+          "params, [(space, index, offset, bytes that each repeat adds)]).");
 
   nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
       .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })
@@ -276,11 +321,11 @@ NB_MODULE(_core, m) {
       .def(
           "run_timed",
           [](Session& s, size_t first, size_t last) {
-            std::vector<int64_t> ns(last > first ? last - first : 0);
+            std::vector<int64_t> ns(s.members(first, last));
             const int64_t fault = s.run(first, last, ns.data());
             return std::make_tuple(fault, ns);
           },
-          "first"_a, "last"_a, "What run returns, and each step's nanoseconds.")
+          "first"_a, "last"_a, "What run returns, and the nanoseconds of each member of the steps.")
       .def("finish", &Session::finish, "Copies the outputs that no step writes.")
       .def("arena_view", &Session::arena_view, "offset"_a, "bytes"_a,
            "Writable memory of the arena, valid while the session lives.");

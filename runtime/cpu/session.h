@@ -62,8 +62,13 @@ class Session {
 
   void finish() { plan_->copy_outputs(arena_.data(), inputs_.data(), outputs_.data()); }
 
+  size_t members(size_t first, size_t last) const {
+    check(first, last);
+    return plan_->members(first, last);
+  }
+
   int64_t run(size_t first, size_t last, int64_t* nanoseconds) {
-    if (last > plan_->size() || first > last) throw nb::index_error("no such steps");
+    check(first, last);
     nb::gil_scoped_release release;
     return plan_->run(first, last, arena_.data(), inputs_.data(), outputs_.data(), nanoseconds);
   }
@@ -76,6 +81,10 @@ class Session {
   }
 
  private:
+  void check(size_t first, size_t last) const {
+    if (last > plan_->size() || first > last) throw nb::index_error("no such steps");
+  }
+
   void* pin(nb::handle array, bool writable) {
     buffers_.emplace_back(array, writable);
     return buffers_.back().data();

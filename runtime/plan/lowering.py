@@ -29,6 +29,7 @@ import numpy as np
 from ..ir import Graph, Node, Value
 from ..ops import Array
 from ..types import DimLike, TensorType, dense_strides
+from .bands import ImageRows
 from .rows import Placement, RowAccess, place_rows
 
 _SHORT = {"float": "f", "int": "s", "uint": "u"}
@@ -134,6 +135,7 @@ class KernelStep:
     in_place: list[tuple[Value, Value]]
     macs: DimLike  # multiply-accumulates, for the share of peak
     compute: str  # "f32", "int8" or "": the peak that `macs` is compared with
+    rows: ImageRows | None = None  # how the step can be held to some rows of its images
 
 
 @dataclass(eq=False)
@@ -197,12 +199,14 @@ class Lowering:
         in_place: Iterable[tuple[Value, Value]] = (),
         macs: DimLike = 0,
         compute: str = "",
+        rows: ImageRows | None = None,
     ) -> None:
         """Emits a kernel call. `operands` and `params` must name every operand and field of the row's family
         (optional operands may be left out). `in_place` lists (written, read) values of equal size that may share
-        memory."""
+        memory. `rows`, if given, lets the step run in bands."""
         family = self.backend.family_of(row)
-        self.steps.append(KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute))
+        made = KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute, rows)
+        self.steps.append(made)
 
 
 Rule: TypeAlias = Callable[[Node, Lowering], bool]
@@ -233,6 +237,10 @@ class Backend(RowAccess, Protocol):
 
     def pack(self, row: KernelRow, params: bytes, src: Array) -> Array: ...
     def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes: ...
+    def copy(self, size: int) -> tuple[KernelRow, bytes]:
+        """The kernel and parameters that copy so many bytes from its first operand to its second."""
+        ...
+
     def rule(self, op: str, family: str) -> Rule | None: ...
 
 

@@ -14,6 +14,20 @@ from ..ops import Array
 from ..program import PackedWeight
 from ..reference import evaluate_attrs
 from ..types import Dim, evaluate
+from .groups import (
+    ARENA,
+    CONSTANT,
+    FAULT,
+    INPUT,
+    NONE,
+    OUTPUT,
+    BandBinder,
+    Group,
+    Location,
+    NativeBands,
+    find_groups,
+    find_links,
+)
 from .lowering import (
     At,
     Backend,
@@ -31,11 +45,6 @@ from .memory import Lifetime, place
 from .sizes import check_sizes
 from .views import drop_unread
 from .weights import check_weights, pack_weights
-
-NONE, CONSTANT, ARENA, INPUT, OUTPUT, FAULT = range(6)
-
-Location: TypeAlias = tuple[int, int, int]
-"""(space, index, byte offset) as the executor takes them."""
 
 NativeStep: TypeAlias = tuple[str, bytes, list[Location]]
 
@@ -55,10 +64,12 @@ class Binding:
     """A plan for one choice of sizes. `segments` alternate: a range of `steps`, or a reference call between them."""
 
     sizes: Mapping[str, int]
-    steps: list[NativeStep]
+    steps: list[NativeStep | NativeBands]
+    nodes: list[Node]  # of every native step, the first where there are several
     segments: list[tuple[int, int] | ReferenceCall]
     arena_bytes: int
     output_shapes: list[tuple[int, ...]]
+    groups: list[Group]  # of plan steps that run in bands: one native step each
     copies: list[tuple[int, Location, int]]  # outputs that no step writes: output index, where its bytes are, how many
 
 
@@ -96,6 +107,7 @@ class Plan:
                     if value is not None and self._root(value).is_constant:
                         self._constant(self._root(value))
         self._assign_outputs()
+        self._links = find_links(self.steps, self._touched, self._root, self._outside_bands())
         self._packed = [key for key in self._constant_index if isinstance(key, Packed)]
         if weights is None:
             unread = [value for value in graph.constants() if discard and value not in self._constant_index]
@@ -160,6 +172,11 @@ class Plan:
                     self._constant(root)
                 self._copied.append((index, root))
 
+    def _outside_bands(self) -> set[Value]:
+        """What has readers besides steps, or lies inside another value or holds others."""
+        hosts = (inside.host for inside in self._placement.values())
+        return {*self._output_of, *(root for _, root in self._copied), *self._placement, *hosts}
+
     def _written(self, step: PlanStep) -> Iterable[Value]:
         if not isinstance(step, KernelStep):
             yield from step.node.outputs
@@ -170,8 +187,9 @@ class Plan:
             if is_written and isinstance(base, Value):
                 yield base
 
-    def bind(self, sizes: Mapping[str, int]) -> Binding:
-        """The plan for these sizes of the symbolic dimensions. Raises ShapeError where the graph has none for them."""
+    def bind(self, sizes: Mapping[str, int], threads: int = 1) -> Binding:
+        """The plan for these sizes of the symbolic dimensions, cut for so many threads. Raises ShapeError where the
+        graph has none for them."""
         if sizes:
             check_sizes(self.graph, sizes)
         known: dict[Any, int] = {}
@@ -185,7 +203,8 @@ class Plan:
                 return [number(v) for v in value]
             return value
 
-        locations, arena_bytes = self._place(number)
+        groups = find_groups(self.steps, self._links, number, self._weight_bytes, threads)
+        locations, arena_bytes = self._place(number, groups)
 
         def locate(operand: Operand) -> Location:
             offset = 0
@@ -203,16 +222,26 @@ class Plan:
             space, index, base = locations[operand]
             return (space, index, base + offset)
 
-        steps: list[NativeStep] = []
+        steps: list[NativeStep | NativeBands] = []
+        nodes: list[Node] = []
         segments: list[tuple[int, int] | ReferenceCall] = []
         start = 0
+        binder = BandBinder(self.backend, number, locate, self._operand_order)
+        group_at = {index: group for group in groups for index in range(group.first, group.end)}
         for index, step in enumerate(self.steps):
+            group = group_at.get(index)
+            if group is not None:
+                if index == group.first:
+                    steps.append(binder.bind(group, self.steps))
+                    nodes.append(step.node)
+                continue
             if isinstance(step, KernelStep):
                 params = self._static_params.get(index)
                 if params is None:
                     params = self.backend.pack_params(step.family, {k: number(v) for k, v in step.params.items()})
                 operands = [locate(step.operands.get(name)) for name in self._operand_order[step.family]]
                 steps.append((step.row.symbol, params, operands))
+                nodes.append(step.node)
                 continue
             if len(steps) > start:
                 segments.append((start, len(steps)))
@@ -230,14 +259,20 @@ class Plan:
         return Binding(
             sizes=dict(sizes),
             steps=steps,
+            nodes=nodes,
             segments=segments,
             arena_bytes=arena_bytes,
             output_shapes=[tuple(number(list(value.shape))) for _, value in self.graph.outputs],
+            groups=groups,
             copies=[(index, locate(value), _bytes(value, number)) for index, value in self._copied],
         )
 
-    def _place(self, number: Any) -> tuple[dict[Any, Location], int]:
-        """Where every root value and temporary lies, and how large the arena is."""
+    def _weight_bytes(self, weight: Packed) -> int:
+        return self.constants[self._constant_index[weight]].nbytes
+
+    def _place(self, number: Any, groups: Sequence[Group]) -> tuple[dict[Any, Location], int]:
+        """Where every root value and temporary lies, and how large the arena is. What is only read within a group of
+        steps lies in no place of its own; a group is one step."""
         locations: dict[Any, Location] = {}
         for value, constant in self._constant_index.items():
             if isinstance(value, Value):
@@ -247,20 +282,22 @@ class Plan:
         for value, index in self._output_of.items():
             locations[value] = (OUTPUT, index, 0)
 
+        grouped = {index: group.first for group in groups for index in range(group.first, group.end)}
+        inner = {self._target(index) for group in groups for index in range(group.first, group.end - 1)}
         first: dict[Any, int] = {}
         last: dict[Any, int] = {}
         for index, step in enumerate(self.steps):
             for key in self._touched(step):
-                if key not in locations:
-                    first.setdefault(key, index)
-                    last[key] = index
+                if key not in locations and key not in inner:
+                    first.setdefault(key, grouped.get(index, index))
+                    last[key] = grouped.get(index, index)
         for _, value in self._copied:
             if value in first:
                 last[value] = len(self.steps)
 
         owner: dict[Any, Any] = {}  # shares the memory of another value, of the same size, that dies as it is born
         for index, step in enumerate(self.steps):
-            if not isinstance(step, KernelStep):
+            if not isinstance(step, KernelStep) or index in grouped:
                 continue
             for out, source in step.in_place:
                 if out in self._placement or source in self._placement:
@@ -287,6 +324,15 @@ class Plan:
         for key, host in owner.items():
             locations[key] = locations[host]
         return locations, total
+
+    def _target(self, index: int) -> Value:
+        """What a step writes that may run in bands."""
+        step = self.steps[index]
+        assert isinstance(step, KernelStep)
+        assert step.rows is not None
+        value = step.operands[step.rows.target]
+        assert isinstance(value, Value)
+        return self._root(value)
 
     def _touched(self, step: PlanStep) -> Iterable[Value | Temporary]:
         operands: Iterable[Operand]

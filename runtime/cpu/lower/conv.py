@@ -3,12 +3,13 @@ else the gemm kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from ...ir import Node, Value
 from ...ops import Array
+from ...plan.bands import ImageRows, Part, Window
 from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
 from ...types import DimLike, product
 from ..winograd import choose_exact_tile, choose_tile
@@ -60,7 +61,8 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
     operands = {**_image_operands(node, lower), "weight": lower.packed(row, static, filters)}
     macs = product(node.output.shape) * kh * kw
     compute = "f32" if x.dtype == np.float32 else "int8"
-    lower.step(node, row, operands, params, macs=macs, compute=compute)
+    rows = _image_rows(node, lower, _banded)
+    lower.step(node, row, operands, params, macs=macs, compute=compute, rows=rows)
     return True
 
 
@@ -102,8 +104,35 @@ def _lower_product(node: Node, lower: Lowering, x: Value, weight: Value, filters
     static = {**NEUTRAL, **kernel, "src_zero_point": epilogue.get("src_zero_point", 0)}
     macs = product(node.output.shape) * k * kh * kw
     packed = lower.packed(row, static, filters)
-    emit_gemm(node, lower, row, packed, _image_operands(node, lower), params, macs)
+    ow = node.output.shape[2]
+    is_matrix = "oh" not in params
+
+    def banded(part: Part) -> Mapping[str, Param]:
+        return {"images": part.images * part.rows * ow} if is_matrix else _banded(part)
+
+    rows = _image_rows(node, lower, banded)
+    emit_gemm(node, lower, row, packed, _image_operands(node, lower), params, macs, rows)
     return True
+
+
+def _banded(part: Part) -> Mapping[str, Param]:
+    return {"images": part.images, "oh": part.rows, "ih": part.source_rows, "ph": part.top}
+
+
+def _image_rows(node: Node, lower: Lowering, params: Callable[[Part], Mapping[str, Param]]) -> ImageRows:
+    """How the kernels run on some rows of the image."""
+    x, weight = node.inputs[:2]
+    assert x is not None
+    assert weight is not None
+    extent = (weight.shape[2] - 1) * node.attrs["dilation"][0] + 1
+    images = {"src": x, "residual": epilogue_operands(node).get("residual"), "dst": node.output}
+    pitches = {
+        name: value.shape[2] * lower.view(value).row * value.dtype.itemsize
+        for name, value in images.items()
+        if isinstance(value, Value)
+    }
+    window = Window(extent, node.attrs["stride"][0], node.attrs["padding"][0])
+    return ImageRows(x.shape[0], node.output.shape[1], x.shape[1], window, pitches, params)
 
 
 def _rows(node: Node, lower: Lowering, src: str, residual: str, dst: str) -> dict[str, Param]:

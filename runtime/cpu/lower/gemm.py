@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ir import Node, Value
+from ...plan.bands import ImageRows
 from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
 from ...types import DimLike, floordiv, product
 from ..activation import activation_params
@@ -39,13 +40,14 @@ def emit_gemm(
     operands: Mapping[str, Operand],
     params: Mapping[str, Param],
     macs: DimLike,
+    rows: ImageRows | None = None,
 ) -> None:
     """Emits the product; the residual's memory may become the result's where their types agree."""
     residual = operands.get("residual")
     shared = [(node.output, residual)] if isinstance(residual, Value) and residual.type == node.output.type else []
     compute = "f32" if row.types.startswith("f32") else "int8"
     every = {"weight": weight, "dst": node.output, **operands}
-    lower.step(node, row, every, {**NEUTRAL, **params}, in_place=shared, macs=macs, compute=compute)
+    lower.step(node, row, every, {**NEUTRAL, **params}, in_place=shared, macs=macs, compute=compute, rows=rows)
 
 
 def epilogue_operands(node: Node) -> dict[str, Operand]:
