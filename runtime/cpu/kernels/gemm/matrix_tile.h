@@ -10,15 +10,13 @@
 // and the group's sums wait beside them.
 #pragma once
 
-#include "kernels/gemm/tile.h"
+#include "kernels/gemm/matrix_finish.h"
 #include "kernels/gemm/tile_registers.h"
 
 namespace rushlight {
 namespace {
 
-constexpr int kTileRows = 16, kTileSteps = 16, kTileBytes = 64;
-constexpr int kBlockColumns = 2 * kTileRows;
-constexpr int kGroupRows = 128;      // their sums of 32 columns are 16 KiB
+constexpr int kTileSteps = 16, kTileBytes = 64;
 constexpr int64_t kDepthTiles = 12;  // their weights of 32 columns are 24 KiB
 
 // Registers 0 to 3 hold sums, those of row tile r and column tile n in 2 r + n.
@@ -131,11 +129,12 @@ struct NextPanel {
 
 // Adds tiles [begin, end) of k, counted over all taps, to the sums in the registers. Rest: taps end with fewer than
 // sixteen steps.
-template <int R, int N, bool Rest>
+template <int R, int N, bool Rest, class Dst>
 RL_INLINE void accumulate_tiles(const GemmTile& tile, const std::byte* const* rows, const TileColumns& columns,
-                                int64_t begin, int64_t end, NextPanel& next) {
+                                int64_t begin, int64_t end, NextPanel& next, Finishing<Dst>& finishing) {
   const int64_t whole = tile.steps / kTileSteps, of_tap = whole + Rest;
   const int rest_bytes = int(tile.steps % kTileSteps) * 4;
+  const int64_t finished = begin < end ? (finishing.steps() + end - begin - 1) / (end - begin) : 0;  // with every tile
   TileRows tiles[R];
   while (begin < end) {
     const int64_t tap = begin / of_tap, first = begin % of_tap;
@@ -151,13 +150,13 @@ RL_INLINE void accumulate_tiles(const GemmTile& tile, const std::byte* const* ro
       } else {
         multiply_by_two<R, N, kRestOfRows, kRestOfColumns>(tiles, at, rest_bytes, columns, step);
       }
+      finishing.advance(finished);
     }
     begin += last - first;
   }
 }
 
-// Sums of row tile r and column tile n, 16 x 16, at sums + 16 * (r * row + n); begun at one row for all, where row is
-// 0.
+// Row tile r and column tile n from and to sums + 16 * (r * row + n); from one row for all where row is 0.
 template <int R, int N>
 RL_INLINE void load_sums(const int32_t* sums, int64_t row) {
   load_tile<kSums>(sums, row * 4);
@@ -174,39 +173,18 @@ RL_INLINE void store_sums(int32_t* sums, int64_t row) {
   if constexpr (R == 2 && N == 2) store_tile<kSums + 3>(sums + kTileRows * row + kTileRows, row * 4);
 }
 
-// Rows and columns of `tile` from their sums.
-template <class Dst, int N>
-void finish_sums(GemmTile tile, const int32_t (&sums)[kGroupRows][kBlockColumns]) {
-  constexpr int kTogether = 4;
-  const bool is_full = tile.columns == N * kTileRows, fits_int = results_fit_int<N>(tile);
-  const int64_t m = tile.m;
-  for (int64_t row = 0; row < m; row += kTogether) {
-    VI acc[kTogether][N];
-    RL_UNROLL
-    for (int i = 0; i < kTogether; ++i) {
-      RL_UNROLL
-      for (int j = 0; j < N; ++j) acc[i][j] = load_i(sums[row + i] + j * kWidth);
-    }
-    tile.m = m - row < kTogether ? m - row : kTogether;
-    if (is_full) {
-      finish_u8s8<true>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
-    } else {
-      finish_u8s8<false>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
-    }
-    next_tile<Dst, uint8_t, kTogether>(tile);
-  }
-}
-
-// A group of rows, all k, N tiles of columns from column `column` of the panel.
+// A group of rows, all of k, N tiles of columns from column `column` of the panel. The last rows' results are left to
+// `finishing`.
 template <class Dst, int R, int N, bool Rest>
-void multiply_group(const GemmTile& group, int64_t column, int64_t width, NextPanel& next) {
-  alignas(64) int32_t sums[kGroupRows][kBlockColumns];
+void multiply_group(const GemmTile& group, int64_t column, int64_t width, Sums& sums, NextPanel& next,
+                    Finishing<Dst>& finishing) {
   GemmTile part = group;
   part.columns = group.columns - column < N * kTileRows ? group.columns - column : N * kTileRows;
   part.dst += column * int64_t(sizeof(Dst));
   part.residual += part.residual ? column : 0;
   part.scale += column;
   part.bias += part.bias ? column : 0;
+  const bool fits_int = results_fit_int<N>(part);
 
   const int32_t* const starts = reinterpret_cast<const int32_t*>(group.panel) + column;
   const TileColumns columns{group.panel + (width + column) * 4, width * 4};
@@ -215,36 +193,47 @@ void multiply_group(const GemmTile& group, int64_t column, int64_t width, NextPa
   do {
     const int64_t end = depth - begin < kDepthTiles ? depth : begin + kDepthTiles;
     for (int64_t row = 0; row < group.m; row += R * kTileRows) {
+      if (end == depth) {
+        part.m = group.m - row < R * kTileRows ? group.m - row : R * kTileRows;
+        fetch_destination<Dst, uint8_t, N>(part);
+      }
       load_sums<R, N>(begin == 0 ? starts : sums[row], begin == 0 ? 0 : kBlockColumns);
-      accumulate_tiles<R, N, Rest>(group, group.rows + row, columns, begin, end, next);
+      accumulate_tiles<R, N, Rest>(group, group.rows + row, columns, begin, end, next, finishing);
+      finishing.advance(finishing.steps());
       store_sums<R, N>(sums[row], kBlockColumns);
+      if (end == depth) {
+        finishing.begin(part, &sums[row], fits_int);
+        part.dst += R * kTileRows * part.dst_row * int64_t(sizeof(Dst));
+        if (part.residual) part.residual += R * kTileRows * part.residual_row;
+      }
     }
     begin = end;
   } while (begin < depth);
-  finish_sums<Dst, N>(part, sums);
 }
 
 // Tiles of 16 R rows and of all columns of a panel.
 template <class Dst, int R>
 void tile_matrix(const GemmTile& whole) {
   static_assert(kWidth == kTileRows);
+  alignas(64) Sums sums;
+  Finishing<Dst> finishing;
   const int64_t granules = (whole.columns + kTileRows - 1) / kTileRows, passes = (granules + 1) / 2;
   const bool has_rest = whole.steps % kTileSteps != 0;
+  const auto wide = has_rest ? multiply_group<Dst, R, 2, true> : multiply_group<Dst, R, 2, false>;
+  const auto narrow = has_rest ? multiply_group<Dst, R, 1, true> : multiply_group<Dst, R, 1, false>;
   NextPanel next{whole.next, whole.next_step * kTileSteps / passes};
   GemmTile group = whole;
   for (int64_t row = 0; row < whole.m; row += kGroupRows) {
     group.m = whole.m - row < kGroupRows ? whole.m - row : kGroupRows;
     for (int64_t granule = 0; granule < granules; granule += 2) {
-      const auto multiply = granules - granule > 1
-                                ? has_rest ? multiply_group<Dst, R, 2, true> : multiply_group<Dst, R, 2, false>
-                            : has_rest ? multiply_group<Dst, R, 1, true>
-                                       : multiply_group<Dst, R, 1, false>;
-      multiply(group, granule * kTileRows, granules * kTileRows, next);
+      const auto multiply = granules - granule > 1 ? wide : narrow;
+      multiply(group, granule * kTileRows, granules * kTileRows, sums, next, finishing);
     }
     group.rows += kGroupRows;
     group.dst += kGroupRows * group.dst_row * int64_t(sizeof(Dst));
     if (group.residual) group.residual += kGroupRows * group.residual_row;
   }
+  finishing.advance(finishing.steps());
 }
 
 }  // namespace
