@@ -87,9 +87,9 @@ class GemmRun {
     const bool is_near = first.granules * kGranule * layout_.column_bytes() * (end - begin) <= kNearBytes;
     if (is_near && end - begin > 1) {
       const int64_t height = highest_variant(kernel_.variant[first.granules - 1]);
+      const int64_t row_bytes = std::max<int64_t>(layout_.steps() * kStepBytes, 1);
       const int64_t chunk =
-          std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / (layout_.steps() * kStepBytes) / height, 1) *
-          height;
+          std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1) * height;
       for (int64_t m = m_begin_; m < m_end_; m += chunk) {
         for (int64_t index = begin; index < end; ++index)
           run_panel(index, m, std::min(m + chunk, m_end_), layout_.panels());
