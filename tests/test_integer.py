@@ -243,3 +243,25 @@ def test_means_whose_sums_may_not_fit_into_int32_are_refused(name: str) -> None:
     )
     with pytest.raises(ShapeError, match="int32"):
         op.infer_types([TensorType(np.dtype(np.uint8), (1, 1, 2903, 2903))], attrs)
+
+
+@pytest.mark.parametrize("name", ["qlstm_scan", "qgru_scan"])
+def test_integer_recurrences_agree_with_float_ones(name: str) -> None:
+    """The float recurrence, which is held against PyTorch, on the weights that the integers mean; states are rounded to
+    16 bits."""
+    integer, floating = get(name), get(name[1:])
+    compared = 0
+    for case in integer.cases():
+        named = dict(zip([each.strip("?") for each in integer.inputs], case.inputs, strict=False))
+        weights, scale = named.pop("w_hh"), named.pop("scale")
+        assert weights is not None
+        assert scale is not None
+        attrs = integer.complete_attrs(case.attrs)
+        meant = weights * (np.float64(attrs.pop("levels")) * scale)[..., None]
+        order = [each.strip("?") for each in floating.inputs]
+        found = integer.run_reference(case.inputs, integer.complete_attrs(case.attrs))
+        expected = floating.run_reference([(named | {"w_hh": meant}).get(each) for each in order], attrs)
+        for got, want in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, want, rtol=0, atol=2e-3)
+            compared += got.size
+    assert compared > 0
