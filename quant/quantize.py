@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from os import PathLike
 from typing import Any
 
 from rushlight.runtime.errors import QuantizationError
-from rushlight.runtime.ir import Graph, Value
+from rushlight.runtime.ir import Graph
 from rushlight.runtime.model import Model, load
 from rushlight.runtime.passes import canonicalize, decompose
 from rushlight.runtime.program import Program
 
-from .calibrate import sqnr
-from .cost import losing
+from .choice import Choice, closest, finished, mended, observed
 from .data import CalibrationData, Progress
-from .mix import is_useless, mend
+from .mix import is_useless
 from .observers import AUTO, METHODS
-from .placement import place_quantization
-from .recurrent import round_recurrences
 from .report import float_report, layer_report, write_report
-from .trial import EQUAL_MARGIN, MARGIN, attempt, best, calibrate
 
 SCHEMES = ("int8",)
 OBSERVERS = ("auto", *METHODS)
@@ -76,88 +71,66 @@ def quantize(
         raise QuantizationError("max_drop needs evaluate")
     if isinstance(min_sqnr, str) and min_sqnr != "auto":
         raise QuantizationError(f"min_sqnr '{min_sqnr}' is neither a number of dB nor 'auto'")
-    graph = program.graph.clone()
-    if any(node.op.name == "dequantize" for node in graph.nodes):
-        raise QuantizationError("the program is quantized already")
-    canonicalize(graph)
-    while decompose(graph, lambda node: node.op.name not in DECOMPOSED):
-        canonicalize(graph)
-    asked = _named(graph, keep_float)
-    plain = calibrate(graph, data, asked, progress)
-    if not plain.placement.weights:
-        raise QuantizationError("there is no convolution or linear layer with constant weights to quantize")
-    if not all_layers:
-        slower = losing(graph, plain.placement, plain.calibration.sizes)
-        plain = plain.leaving(dict.fromkeys(slower, "is faster in float, by estimate"))
-        if not plain.placement.weights:
-            raise QuantizationError(
-                "no layer would run faster as int8, by estimate; all_layers (--all-layers) quantizes them all the same"
-            )
-    equal = plain.equal() if observer == "auto" else None
-    first, *others = (attempt(plain, method) for method in (AUTO if observer == "auto" else (observer,)))
-    found = best(first, others, MARGIN)
-    if equal is not None:
-        found = best(found, [attempt(equal, found.method)], EQUAL_MARGIN)
-    limited = None
+    candidate = observed(_prepared(program.graph), data, keep_float, all_layers, progress)
+    trial = closest(candidate, AUTO if observer == "auto" else (observer,), equalizing=observer == "auto")
     target = None if min_sqnr is None or isinstance(min_sqnr, str) else float(min_sqnr)
+    limited = None
     if min_sqnr is not None:
-        mix = mend(found, target, trials)
-        if target is not None and not mix.met and mix.trial.sqnr is not None:
-            left, layers = (len(trial.candidate.placement.weights) for trial in (mix.trial, found))
-            raise QuantizationError(
-                f"no mix of int8 and float layers that was tried reaches {target:g} dB; the closest, with {left} of "
-                f"{layers} layers int8, has {mix.trial.sqnr:.1f} dB"
-            )
-        limited = found.sqnr if mix.parts else None
-        found = mix.trial
-    runs = found.candidate.calibration.runs
-    closeness, quantized_graph = found.sqnr, found.graph.clone()
-    recurrences = round_recurrences(quantized_graph, found.candidate.graph, runs, found.sqnr)
-    if recurrences:
-        closeness = sqnr(quantized_graph, runs)
-        if target is not None and closeness is not None and closeness < target:
-            closeness, quantized_graph, recurrences = found.sqnr, found.graph, []
-    recipe: dict[str, Any] = {
-        "scheme": scheme,
-        "observer": found.method,
-        "equalized": found.candidate.equalized,
-        "sqnr_db": None if closeness is None else round(closeness, 2),
-        "sqnr_without_float_layers_db": None if limited is None else round(limited, 2),
-        "useless": is_useless(closeness),
-        "layers": layer_report(found.candidate.placement, found.ranges),
-        "float_layers": float_report(found.candidate.graph, found.candidate.floats),
-        "recurrences": recurrences,
-    }
-    methods_of = {**program.methods, _main(program): quantized_graph}
-    quantized = Program(methods_of, {**program.provenance, "quantization": recipe})
+        before = trial.sqnr
+        trial, mixed = mended(trial, target, trials)
+        limited = before if mixed else None
+    choice = finished(trial, limited, target)
+    recipe = _recipe(choice, scheme)
+    methods = {**program.methods, _main(program): choice.graph}
+    quantized = Program(methods, {**program.provenance, "quantization": recipe})
     if evaluate is not None:
-        recipe["score"] = {"float": float(evaluate(load(program))), "int8": float(evaluate(load(quantized)))}
-        drop = recipe["score"]["float"] - recipe["score"]["int8"]
-        if max_drop is not None and not drop <= max_drop:
-            raise QuantizationError(f"the quantized model scores {drop:.6g} lower, allowed is {max_drop:g}")
+        recipe["score"] = _scores(evaluate, program, quantized, max_drop)
     if report is not None:
         write_report(recipe, report)
     return quantized
 
 
+def _prepared(graph: Graph) -> Graph:
+    """A copy in canonical form, made of operators that can be quantized. Raises QuantizationError for integers."""
+    graph = graph.clone()
+    if any(node.op.name == "dequantize" for node in graph.nodes):
+        raise QuantizationError("the program is quantized already")
+    canonicalize(graph)
+    while decompose(graph, lambda node: node.op.name not in DECOMPOSED):
+        canonicalize(graph)
+    return graph
+
+
+def _recipe(choice: Choice, scheme: str) -> dict[str, Any]:
+    """What was done, for the report and the file."""
+    trial = choice.trial
+    return {
+        "scheme": scheme,
+        "observer": trial.method,
+        "equalized": trial.candidate.equalized,
+        "sqnr_db": _rounded(choice.sqnr),
+        "sqnr_without_float_layers_db": _rounded(choice.limited),
+        "useless": is_useless(choice.sqnr),
+        "layers": layer_report(trial.candidate.placement, trial.ranges),
+        "float_layers": float_report(trial.candidate.graph, trial.candidate.floats),
+        "recurrences": choice.recurrences,
+    }
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 2)
+
+
+def _scores(
+    evaluate: Callable[[Model], float], program: Program, quantized: Program, max_drop: float | None
+) -> dict[str, float]:
+    """What `evaluate` gives for both. Raises QuantizationError for a drop above `max_drop`."""
+    scores = {"float": float(evaluate(load(program))), "int8": float(evaluate(load(quantized)))}
+    drop = scores["float"] - scores["int8"]
+    if max_drop is not None and not drop <= max_drop:
+        raise QuantizationError(f"the quantized model scores {drop:.6g} lower, allowed is {max_drop:g}")
+    return scores
+
+
 def _main(program: Program) -> str:
     return next(name for name, graph in program.methods.items() if graph is program.graph)
-
-
-def _named(graph: Graph, patterns: Iterable[str]) -> dict[Value, str]:
-    """Results of the matrix operators that patterns name, by their weights or results. Raises QuantizationError."""
-    found: dict[Value, str] = {}
-    layers = place_quantization(graph).weights
-    for pattern in patterns:
-        fits = [
-            node.output
-            for node in layers
-            if any(
-                value is not None and value.name and fnmatchcase(value.name, pattern)
-                for value in (node.inputs[1], node.output)
-            )
-        ]
-        if not fits:
-            raise QuantizationError(f"no layer that would be int8 is named '{pattern}'")
-        found |= dict.fromkeys(fits, f"is asked for by '{pattern}'")
-    return found
