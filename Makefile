@@ -1,5 +1,5 @@
 # make demo: build, install and serve the demo.   make test: everything that CI tests.
-# make bench: the comparison with other engines, the kernels against the machine's peaks, what calls cost.
+# make bench: the comparison with other engines, also held to AVX2; kernels against the machine's peaks; what calls cost.
 PYTHON ?= python3
 PORT ?= 8000
 TORCH_INDEX ?=
@@ -18,13 +18,14 @@ demo: $(DEMO)
 	$(BIN)/rushlight demo --port $(PORT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q
+	BIN=$(BIN) scripts/test -q --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.test
 	scripts/lint
 
 bench: $(VENV)/.bench
 	PYTHONPATH=$(ALONE) $(BIN)/python -m benchmarks.peers
+	PYTHONPATH=$(ALONE) $(BIN)/python -m benchmarks.peers --isa avx2
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.overhead
 
