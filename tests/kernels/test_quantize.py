@@ -29,7 +29,7 @@ def scaled(row: Any, x: Array, scale: Array, zero_point: Array, dtype: Any, **ho
     return run(row, {"x": x, "scale": scale, "zero_point": zero_point, "out": np.zeros(x.shape, dtype)}, params, **how)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.op != "qlut"], **ids)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.op not in ("qlut", "quantize_planes")], **ids)
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_per_tensor_and_per_axis(row: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
     shape, parameters = shapes
@@ -55,6 +55,60 @@ def test_per_tensor_and_per_axis(row: Any, shapes: tuple[tuple[int, ...], ...]) 
         expected = (x.astype(np.float32) - zero_point.astype(np.float32)) * scale
     assert same_bits(scaled(row, x, scale, zero_point, expected.dtype), expected)
     assert same_bits(scaled(row, x, scale, zero_point, expected.dtype, threads=2), expected)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.op.startswith("quantize")], **ids)
+def test_quotients_round_as_the_division_does(row: Any) -> None:
+    """Next to halves, for common scales, for the least and the greatest, and for what no quotient could be kept of."""
+    rng = np.random.default_rng(12)
+    scales = np.concatenate([
+        np.exp(rng.uniform(-9, 3, 40)), np.nextafter(np.float32([1, 2, 0.25]), np.float32(0)), [1 / 3, 1, 0.1],
+        [2.0**-61, 2.0**-59, 1.1 * 2.0**59, 1.7 * 2.0**60, 2.0**-126, 2.0**127, 3e38, 0, np.inf],
+    ]).astype(np.float32)  # fmt: skip
+    quantized = DTYPES[row.types[6:8]]
+    limits = np.iinfo(quantized)
+    zero_point = np.array([limits.max // 3], quantized)
+    for scale in scales:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+            halves = (np.arange(-300, 300, dtype=np.float64) + 0.5) * np.float64(scale)
+            x = halves.astype(np.float32)
+            x = np.concatenate([np.nextafter(x, np.float32(-np.inf)), x, np.nextafter(x, np.float32(np.inf))])
+            x = np.concatenate([x, np.float32([0, -0.0, np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-38])])
+            x = np.where(np.abs(x) < np.finfo(np.float32).tiny, np.float32(0), x)
+            v = np.rint(x / scale) + zero_point.astype(np.float32)
+        expected = np.clip(np.where(np.isnan(v), limits.min, v), limits.min, limits.max).astype(quantized)
+        if row.op == "quantize":
+            got = scaled(row, x, np.array([scale]), zero_point, quantized)
+        else:
+            params = {"rank": 3, "shape": (1, x.size // 2, 2), "scale_strides": (0, 0, 0)}
+            operands = {"x": x, "scale": np.array([scale]), "zero_point": zero_point, "out": expected}
+            got = run(row, operands, params)
+            expected = expected.reshape(2, -1).T.reshape(-1)
+        assert same_bits(got, expected)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.op == "quantize_planes"], **ids)
+@pytest.mark.parametrize("images", [0, 1, 3])
+@pytest.mark.parametrize("pixels", [0, 1, 15, 48, 1367, 5000])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_planes(row: Any, images: int, pixels: int, channels: int, per_channel: bool) -> None:
+    rng = np.random.default_rng(pixels)
+    quantized = DTYPES[row.types[6:8]]
+    x = rng.normal(0, 10, (images, channels, pixels)).astype(np.float32)
+    special = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, -0.0], np.float32)[: x.size]
+    x.reshape(-1)[: special.size] = special
+    size = channels if per_channel else 1
+    scale = rng.uniform(0.01, 0.1, size).astype(np.float32)
+    zero_point = rng.integers(-20 if quantized == np.int8 else 100, 120, size).astype(quantized)
+    limits = np.iinfo(quantized)
+    with np.errstate(invalid="ignore"):
+        v = np.rint(x.swapaxes(1, 2) / scale) + zero_point.astype(np.float32)
+    expected = np.clip(np.where(np.isnan(v), limits.min, v), limits.min, limits.max).astype(quantized)
+    params = {"rank": 3, "shape": expected.shape, "scale_strides": (0, 0, int(per_channel))}
+    operands = {"x": x, "scale": scale, "zero_point": zero_point, "out": np.zeros(expected.shape, quantized)}
+    assert same_bits(run(row, operands, params), expected)
+    assert same_bits(run(row, operands, params, threads=2), expected)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.op == "qlut"], **ids)

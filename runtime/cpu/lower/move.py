@@ -11,6 +11,7 @@ from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule
 from ...plan.views import view_of
 from ...types import DimLike
 from ..strides import Loop, broadcast_strides, collapse
+from .quantize import lower_quantized_planes
 
 MAX_AXES = 8
 """Axes that the move kernels take."""
@@ -44,6 +45,10 @@ def lower_reshape(node: Node, lower: Lowering) -> bool:
     if node.output not in lower.placement:  # else both are the same rows of a third
         lower.alias(node.output, x)
     return True
+
+
+def lower_permute(node: Node, lower: Lowering) -> bool:
+    return lower_quantized_planes(node, lower) or lower_strided(node, lower)
 
 
 def lower_strided(node: Node, lower: Lowering) -> bool:
@@ -122,7 +127,7 @@ def lower_pad(node: Node, lower: Lowering) -> bool:
 
 RULES: Mapping[str, Rule] = {
     "reshape": lower_reshape,
-    "permute": lower_strided,
+    "permute": lower_permute,
     "expand": lower_strided,
     "slice": lower_strided,
     "flip": lower_strided,

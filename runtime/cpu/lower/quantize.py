@@ -10,6 +10,9 @@ from ...types import dense_strides
 from ..strides import MAX_AXES, Loop, collapse
 from .elementwise import broadcast_params
 
+PLANES = (2, 3, 4)
+"""Channels that `quantize_planes` takes."""
+
 
 def lower_quantize(node: Node, lower: Lowering) -> bool:
     x, scale, zero_point = node.inputs
@@ -32,6 +35,28 @@ def lower_quantize(node: Node, lower: Lowering) -> bool:
         "rank": len(loops),
         "shape": [loop.size for loop in loops],
         "scale_strides": [loop.strides[1] for loop in loops],
+    }
+    lower.step(node, row, {"x": x, "scale": scale, "zero_point": zero_point, "out": node.output}, params)
+    return True
+
+
+def lower_quantized_planes(node: Node, lower: Lowering) -> bool:
+    """The permutation of a quantized image of few channels to channels last, with the quantization in the same step."""
+    source = node.inputs[0].producer if node.inputs[0] is not None else None
+    if not isinstance(source, Node) or source.op.name != "quantize" or node.attrs["dims"] != (0, 2, 3, 1):
+        return False
+    x, scale, zero_point = source.inputs
+    if x is None or scale is None or zero_point is None or source.attrs["axis"] not in (None, 1):
+        return False
+    images, height, width, channels = node.output.shape
+    types = "".join(short_dtype(v.dtype) for v in (x, scale, zero_point, node.output))
+    row = lower.find("quantize", "quantize_planes", types)
+    if row is None or channels not in PLANES or node.output in lower.placement:
+        return False
+    params: dict[str, Param] = {
+        "rank": 3,
+        "shape": [images, height * width, channels],
+        "scale_strides": [0, 0, 0 if source.attrs["axis"] is None else 1],
     }
     lower.step(node, row, {"x": x, "scale": scale, "zero_point": zero_point, "out": node.output}, params)
     return True

@@ -1,6 +1,8 @@
 // The ISA files' template.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/quantize/quantize.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"
@@ -16,12 +18,23 @@ RL_INLINE V get(const int8_t* p) { return to_float(load_s8(p)); }
 RL_INLINE V get(const int8_t* p, int n) { return to_float(load_s8_n(p, n)); }
 RL_INLINE void put(float* p, V v) { store(p, v); }
 RL_INLINE void put(float* p, V v, int n) { store_n(p, v, n); }
-// What is out of range as float would be so as int32 too, but for what int32 cannot hold.
-RL_INLINE VI to_byte(V v, float low, float high) { return round_int(min(max(v, set(low)), set(high))); }
-RL_INLINE void put(uint8_t* p, V v) { store_u8(p, to_byte(v, 0.0f, 255.0f)); }
-RL_INLINE void put(uint8_t* p, V v, int n) { store_u8_n(p, to_byte(v, 0.0f, 255.0f), n); }
-RL_INLINE void put(int8_t* p, V v) { store_s8(p, to_byte(v, -128.0f, 127.0f)); }
-RL_INLINE void put(int8_t* p, V v, int n) { store_s8_n(p, to_byte(v, -128.0f, 127.0f), n); }
+// Stores saturate; as int32, what is too large for it, and NaN, would be the least.
+RL_INLINE VI to_int(V v, uint8_t) { return round_int(min(set(255.0f), v)); }
+RL_INLINE VI to_int(V v, int8_t) { return round_int(min(set(127.0f), v)); }
+RL_INLINE void put(uint8_t* p, V v) { store_u8(p, to_int(v, uint8_t())); }
+RL_INLINE void put(uint8_t* p, V v, int n) { store_u8_n(p, to_int(v, uint8_t()), n); }
+RL_INLINE void put(int8_t* p, V v) { store_s8(p, to_int(v, int8_t())); }
+RL_INLINE void put(int8_t* p, V v, int n) { store_s8_n(p, to_int(v, int8_t()), n); }
+template <class Byte>
+RL_INLINE void put_four(Byte* p, V a, V b, V c, V d) {
+  store_four(p, to_int(a, Byte()), to_int(b, Byte()), to_int(c, Byte()), to_int(d, Byte()));
+}
+RL_INLINE void put_four(float* p, V a, V b, V c, V d) {
+  store(p, a);
+  store(p + kWidth, b);
+  store(p + 2 * kWidth, c);
+  store(p + 3 * kWidth, d);
+}
 
 template <class Quantized>
 struct quantize {
@@ -30,6 +43,32 @@ struct quantize {
   using Zero = Quantized;
   RL_INLINE static V apply(V x, V scale, V zero) { return round(x / scale) + zero; }
 };
+// x / scale by one scale for all, as the division rounds it. Two steps of Newton's method with exact remainders: from
+// the reciprocal rounded to nearest, the first gives a neighbour of the quotient, the second then the nearest
+// (Markstein, IBM J. Res. Dev. 34, 1990). Quotients are first cut to +-512, beyond which all of them saturate.
+class Divisor {
+ public:
+  Divisor() = default;
+  RL_INLINE explicit Divisor(float scale)
+      : is_usual_(scale > 0x1p-60f && scale < 0x1p60f),
+        scale_(set(scale)),
+        reciprocal_(set(1.0f / scale)),
+        most_(set(512.0f * scale)),
+        least_(set(-512.0f * scale)) {}
+
+  // Whether no step can overflow, or underflow where it matters; else the division itself has to do.
+  bool is_usual() const { return is_usual_; }
+  RL_INLINE V divide(V x) const {
+    x = min(most_, max(least_, x));
+    const V near = x * reciprocal_, next = fma(fnma(near, scale_, x), reciprocal_, near);
+    return fma(fnma(next, scale_, x), reciprocal_, next);
+  }
+
+ private:
+  bool is_usual_;
+  V scale_, reciprocal_, most_, least_;
+};
+
 template <class Quantized>
 struct dequantize {
   using X = Quantized;
@@ -45,6 +84,17 @@ struct qaffine {
   RL_INLINE static V apply(V x, V scale, V offset) { return fma(x, scale, offset); }
 };
 
+template <class X, class Out, class Function>
+RL_INLINE void map_row(const X* x, Out* out, int64_t n, Function function) {
+  const auto at = [&](int64_t k) { return function(get(x + k)); };
+  int64_t i = 0;
+  for (; i + 4 * kWidth <= n; i += 4 * kWidth)
+    put_four(out + i, at(i), at(i + kWidth), at(i + 2 * kWidth), at(i + 3 * kWidth));
+  for (; i + kWidth <= n; i += kWidth) put(out + i, at(i));
+  const int left = int(n - i);
+  if (left > 0) put(out + i, function(get(x + i, left)), left);
+}
+
 template <class Op>
 RL_INLINE void map_scaled(const Call& call, int64_t begin, int64_t end) {
   const auto& p = *static_cast<const QuantizeParams*>(call.params);
@@ -57,27 +107,101 @@ RL_INLINE void map_scaled(const Call& call, int64_t begin, int64_t end) {
   for_rows(p.rank, p.shape, strides, begin, end, [&](int64_t to, const int64_t (&from)[1], int64_t n) {
     const float* s = scale + from[0];
     const auto* z = zero_point + from[0];
-    int64_t i = 0;
     if (varies) {
-      for (; i + kWidth <= n; i += kWidth) put(out + to + i, Op::apply(get(x + to + i), get(s + i), get(z + i)));
+      int64_t i = 0;
+      const auto at = [&](int64_t k) { return Op::apply(get(x + to + k), get(s + k), get(z + k)); };
+      for (; i + 4 * kWidth <= n; i += 4 * kWidth)
+        put_four(out + to + i, at(i), at(i + kWidth), at(i + 2 * kWidth), at(i + 3 * kWidth));
+      for (; i + kWidth <= n; i += kWidth) put(out + to + i, at(i));
       const int left = int(n - i);
       if (left > 0) put(out + to + i, Op::apply(get(x + to + i, left), get(s + i, left), get(z + i, left)), left);
     } else {
       const V vs = set(*s), vz = set(float(*z));
-      for (; i + kWidth <= n; i += kWidth) put(out + to + i, Op::apply(get(x + to + i), vs, vz));
-      const int left = int(n - i);
-      if (left > 0) put(out + to + i, Op::apply(get(x + to + i, left), vs, vz), left);
+      if constexpr (std::is_same_v<Op, quantize<typename Op::Out>>) {
+        const Divisor divisor(*s);
+        if (divisor.is_usual()) return map_row(x + to, out + to, n, [&](V v) { return round(divisor.divide(v)) + vz; });
+      }
+      map_row(x + to, out + to, n, [&](V v) { return Op::apply(v, vs, vz); });
     }
   });
 }
 
+RL_INLINE VI byte_in_word(V v, uint8_t) { return max_i(to_int(v, uint8_t()), set_i(0)); }
+RL_INLINE VI byte_in_word(V v, int8_t) { return max_i(to_int(v, int8_t()), set_i(-128)) & set_i(255); }
+
+// quotient(x, c) is x over the scale of channel c.
+template <class Quantized, int kChannels, class Quotient>
+RL_INLINE void interleave_quotients(const QuantizeParams& p, const Call& call, int64_t begin, int64_t end,
+                                    Quotient quotient) {
+  const auto* const x = static_cast<const float*>(call.operand[0]);
+  const auto* const zero_point = static_cast<const Quantized*>(call.operand[2]);
+  auto* const out = static_cast<uint8_t*>(call.operand[3]);
+  const int64_t pixels = p.shape[1], step = p.scale_strides[2];
+  const auto quantized = [&](const float* plane, int c, int n) {
+    const V v = n == kWidth ? load(plane + c * pixels) : load_n(plane + c * pixels, n);
+    return byte_in_word(round(quotient(v, c)) + set(float(zero_point[c * step])), Quantized());
+  };
+  const auto pixels_at = [&](const float* plane, int n) {
+    VI word = quantized(plane, 0, n) | shift_left<8>(quantized(plane, 1, n));
+    if constexpr (kChannels > 2) word = word | shift_left<16>(quantized(plane, 2, n));
+    if constexpr (kChannels > 3) word = word | shift_left<24>(quantized(plane, 3, n));
+    return word;
+  };
+  while (begin < end) {
+    const int64_t from = begin % pixels, n = pixels - from < end - begin ? pixels - from : end - begin;
+    const float* const planes = x + (begin - from) * kChannels + from;
+    uint8_t* const to = out + begin * kChannels;
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) store_low_bytes<kChannels>(to + i * kChannels, pixels_at(planes + i, kWidth));
+    if (i < n) {
+      uint8_t last[kWidth * kChannels];
+      store_low_bytes<kChannels>(last, pixels_at(planes + i, int(n - i)));
+      __builtin_memcpy(to + i * kChannels, last, size_t((n - i) * kChannels));
+    }
+    begin += n;
+  }
+}
+
+template <class Quantized, int kChannels>
+void interleave(const QuantizeParams& p, const Call& call, int64_t begin, int64_t end) {
+  const auto* const scale = static_cast<const float*>(call.operand[1]);
+  const int64_t step = p.scale_strides[2];
+  Divisor divisor[kChannels];
+  bool is_usual = true;
+  for (int c = 0; c < kChannels; ++c) {
+    divisor[c] = Divisor(scale[c * step]);
+    is_usual = is_usual && divisor[c].is_usual();
+  }
+  if (is_usual)
+    interleave_quotients<Quantized, kChannels>(p, call, begin, end, [&](V v, int c) { return divisor[c].divide(v); });
+  else
+    interleave_quotients<Quantized, kChannels>(p, call, begin, end,
+                                               [&](V v, int c) { return v / set(scale[c * step]); });
+}
+
+template <class Quantized>
+RL_INLINE void quantize_planes(const Call& call, int64_t begin, int64_t end) {
+  const auto& p = *static_cast<const QuantizeParams*>(call.params);
+  const Blocks blocks(p.rank, p.shape);
+  begin *= blocks.group();
+  end = end * blocks.group() < blocks.rows ? end * blocks.group() : blocks.rows;
+  if (p.shape[2] == 2) return interleave<Quantized, 2>(p, call, begin, end);
+  if (p.shape[2] == 3) return interleave<Quantized, 3>(p, call, begin, end);
+  interleave<Quantized, 4>(p, call, begin, end);
+}
+
 }  // namespace
 
+#define PLANES(types, Quantized)                                                       \
+  void RL_ROW(quantize_planes_##types)(const Call& call, int64_t begin, int64_t end) { \
+    quantize_planes<Quantized>(call, begin, end);                                      \
+  }
 #define QUANTIZE(op, types, Quantized)                                      \
   void RL_ROW(op##_##types)(const Call& call, int64_t begin, int64_t end) { \
     map_scaled<op<Quantized>>(call, begin, end);                            \
   }
 #include "kernels/quantize/kernels.inc"
 #undef QUANTIZE
+#undef PLANES
 
 }  // namespace rushlight

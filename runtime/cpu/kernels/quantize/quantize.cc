@@ -12,6 +12,7 @@ namespace rushlight {
   void op##_##types##_avx2(const Call&, int64_t, int64_t);   \
   void op##_##types##_neon(const Call&, int64_t, int64_t);   \
   void op##_##types##_generic(const Call&, int64_t, int64_t);
+#define PLANES(types, Quantized) QUANTIZE(quantize_planes, types, Quantized)
 #include "kernels/quantize/kernels.inc"
 #undef QUANTIZE
 void qlut_u8u8u8_avx512vnni(const Call&, int64_t, int64_t);
@@ -27,6 +28,7 @@ constexpr Row kRows[] = {
 #define QUANTIZE(op, types, Quantized) \
   ROW(op, types, avx512) ROW(op, types, avx2) ROW(op, types, neon) ROW(op, types, generic)
 #include "kernels/quantize/kernels.inc"
+#undef PLANES
 #undef QUANTIZE
     ROW(qlut, u8u8u8, avx512vnni) ROW(qlut, u8u8u8, avx512) ROW(qlut, u8u8u8, avx2) ROW(qlut, u8u8u8, neon)
         ROW(qlut, u8u8u8, generic)};

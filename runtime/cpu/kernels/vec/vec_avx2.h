@@ -91,6 +91,33 @@ RL_INLINE void store_u8(uint8_t* p, VI a) { _mm_storel_epi64(reinterpret_cast<__
 RL_INLINE void store_u8_n(uint8_t* p, VI a, int n) { store_bytes_n(p, narrow_to_u8(a), n); }
 RL_INLINE void store_s8(int8_t* p, VI a) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow_to_s8(a)); }
 RL_INLINE void store_s8_n(int8_t* p, VI a, int n) { store_bytes_n(p, narrow_to_s8(a), n); }
+// Packing works within 128-bit lanes.
+RL_INLINE void store_in_order(void* p, __m256i packed) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(packed, order));
+}
+RL_INLINE void store_four(uint8_t* p, VI a, VI b, VI c, VI d) {
+  store_in_order(p, _mm256_packus_epi16(_mm256_packs_epi32(a.r, b.r), _mm256_packs_epi32(c.r, d.r)));
+}
+RL_INLINE void store_four(int8_t* p, VI a, VI b, VI c, VI d) {
+  store_in_order(p, _mm256_packs_epi16(_mm256_packs_epi32(a.r, b.r), _mm256_packs_epi32(c.r, d.r)));
+}
+template <int N>
+RL_INLINE void store_low_bytes(uint8_t* p, VI a) {
+  if constexpr (N == 4) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.r);
+  if constexpr (N == 2) {
+    const __m256i bytes = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                           0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i whole = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(a.r, bytes), 0x08);
+    return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(whole));
+  }
+  const __m256i bytes = _mm256_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1,  //
+                                         0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+  const __m256i words = _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7);
+  const __m256i whole = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(a.r, bytes), words);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(whole));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p + 16), _mm256_extracti128_si256(whole, 1));
+}
 
 RL_INLINE V in_register(V a) {
   asm("" : "+x"(a.r));

@@ -54,6 +54,24 @@ RL_INLINE void store_u8(uint8_t* p, VI a) { _mm_storeu_si128(reinterpret_cast<__
 RL_INLINE void store_u8_n(uint8_t* p, VI a, int n) { _mm_mask_storeu_epi8(p, lane_mask(n), narrow_to_u8(a)); }
 RL_INLINE void store_s8(int8_t* p, VI a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_to_s8(a)); }
 RL_INLINE void store_s8_n(int8_t* p, VI a, int n) { _mm_mask_storeu_epi8(p, lane_mask(n), narrow_to_s8(a)); }
+// Packing works within 128-bit lanes.
+RL_INLINE __m512i in_order(__m512i packed) {
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+}
+RL_INLINE void store_four(uint8_t* p, VI a, VI b, VI c, VI d) {
+  _mm512_storeu_si512(p, in_order(_mm512_packus_epi16(_mm512_packs_epi32(a.r, b.r), _mm512_packs_epi32(c.r, d.r))));
+}
+RL_INLINE void store_four(int8_t* p, VI a, VI b, VI c, VI d) {
+  _mm512_storeu_si512(p, in_order(_mm512_packs_epi16(_mm512_packs_epi32(a.r, b.r), _mm512_packs_epi32(c.r, d.r))));
+}
+template <int N>
+RL_INLINE void store_low_bytes(uint8_t* p, VI a) {
+  if constexpr (N == 2) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.r));
+  if constexpr (N == 4) return _mm512_storeu_si512(p, a.r);
+  const __m512i bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+  const __m512i words = _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15);
+  _mm512_mask_storeu_epi32(p, 0xFFF, _mm512_permutexvar_epi32(words, _mm512_shuffle_epi8(a.r, bytes)));
+}
 
 RL_INLINE V in_register(V a) {
   asm("" : "+v"(a.r));
