@@ -78,11 +78,15 @@ def lower_qbinary(node: Node, lower: Lowering) -> bool:
     row = lower.find("qbinary", node.op.name, "u8u8u8")
     if a is None or b is None or row is None:
         return False
+    attrs = dict(node.attrs)
+    if node.op.name == "qmul" and a.shape != node.output.shape:  # rows are fastest where the second is the same for all
+        a, b = b, a
+        attrs |= {"a_zero_point": attrs["b_zero_point"], "b_zero_point": attrs["a_zero_point"]}
     params = broadcast_params([a, b], node.output, ["a", "b"], lower)
     if params is None:
         return False
     for name in ("a_zero_point", "b_zero_point", "a_scale", "b_scale", "scale", "offset", "qmin", "qmax"):
-        params[name] = node.attrs.get(name, 0)
+        params[name] = attrs.get(name, 0)
     memory = [(node.output, value) for value in (a, b) if value.type == node.output.type]
     operands = {"a": lower.view(a).operand, "b": lower.view(b).operand, "out": node.output}
     lower.step(node, row, operands, params, in_place=memory)

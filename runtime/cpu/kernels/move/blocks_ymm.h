@@ -83,6 +83,20 @@ struct Block32 {
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k) _mm256_storeu_ps(reinterpret_cast<float*>(dst + k * dst_stride), a[k]);
   }
+
+  // Each source holds every third element of each result: where, in all three, is one permutation.
+  static void interleave3(const uint32_t* src, int64_t src_stride, uint32_t* dst) {
+    const auto spread = [](const uint32_t* p, __m256i order) {
+      return _mm256_permutevar8x32_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), order);
+    };
+    const __m256i x = spread(src, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5));
+    const __m256i y = spread(src + src_stride, _mm256_setr_epi32(5, 0, 3, 6, 1, 4, 7, 2));
+    const __m256i z = spread(src + 2 * src_stride, _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7));
+    const auto store = [](uint32_t* p, __m256i a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); };
+    store(dst, _mm256_blend_epi32(_mm256_blend_epi32(x, y, 0x92), z, 0x24));
+    store(dst + 8, _mm256_blend_epi32(_mm256_blend_epi32(x, y, 0x24), z, 0x49));
+    store(dst + 16, _mm256_blend_epi32(_mm256_blend_epi32(x, y, 0x49), z, 0x92));
+  }
 };
 
 struct Block64 {

@@ -22,7 +22,19 @@ void copy(const Call& call, int64_t begin, int64_t end) {
     const int64_t row = task / inner_count / cross_count * w.rows, row_end = smaller(row + w.rows, w.outer_size);
     const int64_t n = smaller(w.inner_step, w.inner.size - inner);
     Cursor cursor(w, row);
-    for (int64_t r = row; r < row_end; ++r, cursor.advance()) {
+    if (w.kind == Walk::kRows && w.rank > 0) {
+      const Axis& axis = w.outer[w.rank - 1];
+      constexpr int64_t size = sizeof(T);
+      for (int64_t r = row; r < row_end;) {
+        const int64_t count = smaller(row_end - r, axis.size - cursor.index[w.rank - 1]);
+        copy_rows(reinterpret_cast<const std::byte*>(src + cursor.src + inner), axis.src * size,
+                  reinterpret_cast<std::byte*>(dst + cursor.dst + inner), axis.dst * size, n * size, count);
+        cursor.advance(count);
+        r += count;
+      }
+      continue;
+    }
+    for (int64_t r = row; r < row_end; ++r, cursor.advance(1)) {
       const T* const from = src + cursor.src + inner * w.inner.src + cross * w.cross.src;
       T* const to = dst + cursor.dst + inner * w.inner.dst + cross * w.cross.dst;
       if (w.kind == Walk::kRows)

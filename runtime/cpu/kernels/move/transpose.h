@@ -31,10 +31,18 @@ void transpose_edge(const T* src, int64_t src_stride, T* dst, int64_t dst_stride
     for (int64_t j = 0; j < nj; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
 }
 
-// dst[i * dst_stride + j] = src[j * src_stride + i]; Block::transpose does so for kSize x kSize elements.
+// dst[i * dst_stride + j] = src[j * src_stride + i]; Block::transpose does so for kSize x kSize elements, and
+// Block::interleave3, if there is one, for kSize x 3 with a dst_stride of 3.
 template <class Block, class T>
 void transpose(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t ni, int64_t nj) {
   constexpr int64_t n = Block::kSize;
+  if constexpr (requires { Block::interleave3(src, src_stride, dst); }) {
+    if (nj == 3 && dst_stride == 3) {
+      const int64_t whole = ni / n * n;
+      for (int64_t i = 0; i < whole; i += n) Block::interleave3(src + i, src_stride, dst + 3 * i);
+      return interleave<3>(src + whole, src_stride, dst + 3 * whole, dst_stride, ni - whole);
+    }
+  }
   const int64_t whole_i = ni / n * n, whole_j = nj / n * n;
   for (int64_t i = 0; i < whole_i; i += n)
     for (int64_t j = 0; j < whole_j; j += n)

@@ -97,12 +97,13 @@ struct Cursor {
     }
   }
 
-  void advance() {
-    for (int d = walk.rank - 1; d >= 0; --d) {
+  // By rows that do not pass the end of the last axis.
+  void advance(int64_t rows) {
+    for (int d = walk.rank - 1; d >= 0; --d, rows = 1) {
       const Axis& axis = walk.outer[d];
-      src += axis.src;
-      dst += axis.dst;
-      if (++index[d] < axis.size) return;
+      src += axis.src * rows;
+      dst += axis.dst * rows;
+      if ((index[d] += rows) < axis.size) return;
       src -= axis.src * axis.size;
       dst -= axis.dst * axis.size;
       index[d] = 0;

@@ -62,13 +62,15 @@ RL_INLINE void pool_vectors(const PoolParams& p, const Window& w, const typename
   typename Op::Sum sum[U];
 #pragma GCC unroll 4
   for (int u = 0; u < U; ++u) sum[u] = Op::start();
-  for (int64_t ky = 0; ky < w.rows; ++ky)
-    for (int64_t kx = 0; kx < w.columns; ++kx) {
-      const auto* const pixel = src + (ky * p.dh * p.iw + kx * p.dw) * p.src_pixel;
+  const int64_t row_step = p.dh * p.iw * p.src_pixel, column_step = p.dw * p.src_pixel;
+  for (int64_t ky = 0; ky < w.rows; ++ky, src += row_step) {
+    const auto* pixel = src;
+    for (int64_t kx = 0; kx < w.columns; ++kx, pixel += column_step) {
 #pragma GCC unroll 4
       for (int u = 0; u < U; ++u)
         sum[u] = Partial ? Op::add_n(sum[u], pixel, n) : Op::add(sum[u], pixel + u * Op::kLanes);
     }
+  }
 #pragma GCC unroll 4
   for (int u = 0; u < U; ++u)
     if constexpr (Partial)
@@ -95,6 +97,7 @@ void pool(const Call& call, int64_t begin, int64_t end) {
       Element* const to = dst + ox * p.dst_pixel;
       int64_t c = 0;
       for (; c + 4 * Op::kLanes <= channels; c += 4 * Op::kLanes) pool_vectors<Op, 4, false>(p, w, from + c, to + c, 0);
+      for (; c + 2 * Op::kLanes <= channels; c += 2 * Op::kLanes) pool_vectors<Op, 2, false>(p, w, from + c, to + c, 0);
       for (; c + Op::kLanes <= channels; c += Op::kLanes) pool_vectors<Op, 1, false>(p, w, from + c, to + c, 0);
       if (c < channels) pool_vectors<Op, 1, true>(p, w, from + c, to + c, int(channels - c));
     }

@@ -72,5 +72,24 @@ inline void for_rows(int64_t rank, const int64_t* shape, const int64_t* const (&
   }
 }
 
+// The same for results of at least two axes whose rows are no longer than a block: calls run(out, offsets, rows) for
+// every run of rows along the axis before the last.
+template <int N, class RunFn>
+inline void for_runs(int64_t rank, const int64_t* shape, const int64_t* const (&strides)[N], int64_t begin, int64_t end,
+                     RunFn run) {
+  const Blocks blocks(rank, shape);
+  const int64_t stop = end * blocks.group() < blocks.rows ? end * blocks.group() : blocks.rows;
+  for (int64_t r = begin * blocks.group(); r < stop;) {
+    int64_t rest = r, offsets[N] = {};
+    for (int64_t i = rank - 2; i >= 0; --i) {
+      for (int k = 0; k < N; ++k) offsets[k] += rest % shape[i] * strides[k][i];
+      rest /= shape[i];
+    }
+    const int64_t left = shape[rank - 2] - r % shape[rank - 2], n = left < stop - r ? left : stop - r;
+    run(r * blocks.columns, offsets, n);
+    r += n;
+  }
+}
+
 }  // namespace
 }  // namespace rushlight
