@@ -54,6 +54,18 @@ def network(case: str) -> Program:
         y = block(b, y, 12, 17, kernel=5)
         y = block(b, y, 12, 33, kernel=7, stride=2)
         y = block(b, y, 12, 20, kernel=3, dilation=2)
+    elif case == "gates":
+        for kernel, stride in ((3, 1), (5, 2)):
+            y = conv(b, y, weights(24, 12, 1, 1))
+            y = conv(b, y, weights(24, 1, kernel, kernel), groups=24, stride=(stride,) * 2, padding=(kernel // 2,) * 4)
+            gate = b.conv2d(b.mean(y, dim=(2, 3), keepdim=True), b.constant(weights(24, 24, 1, 1)), None)
+            y = b.conv2d(b.mul(y, b.sigmoid(gate)), b.constant(weights(12, 24, 1, 1)), None)
+    elif case == "pools":
+        y = b.max_pool2d(y, kernel_size=(3, 3), stride=(2, 1), padding=(1, 1, 1, 1))
+        y = b.silu(conv(b, y, weights(16, 12, 3, 3), padding=(1, 1, 1, 1)))
+        y = conv(b, y, weights(8, 16, 1, 1))
+        y = b.avg_pool2d(y, kernel_size=(2, 3), stride=(2, 2), padding=(0, 1, 1, 1), count_include_pad=True)
+        y = b.mul(conv(b, y, weights(6, 8, 1, 1)), b.constant(weights(6, 1, 1)))
     else:
         y = conv(b, y, weights(8, 12, 3, 2), padding=(2, 0, 0, 1), stride=(3, 1))
         y = conv(b, y, weights(16, 4, 1, 1), groups=2, stride=(2, 2))
@@ -62,7 +74,7 @@ def network(case: str) -> Program:
     return b.build()
 
 
-CASES = ("blocks", "tall filters", "ragged")
+CASES = ("blocks", "tall filters", "gates", "pools", "ragged")
 
 
 @pytest.fixture(params=[(1, 1), (4 << 10, 1), (12 << 10, 1), (40 << 10, 1 << 10), (1 << 20, 1)])

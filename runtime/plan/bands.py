@@ -51,17 +51,25 @@ class Part:
     top: int
 
 
+@dataclass(frozen=True)
+class Pitch:
+    """Bytes from row to row and from image to image. What a whole image shares has rows 0 bytes apart."""
+
+    row: DimLike
+    image: DimLike
+
+
 @dataclass(frozen=True, eq=False)
 class ImageRows:
-    """How a step can be held to some rows of some images. The operand `source` is read through `window`; every operand
-    in `pitches` has its rows so many bytes apart, and its images follow one another. `params` are the kernel's
-    parameters that depend on the part."""
+    """How a step can be held to some rows of some images. The operand `source` is read through `window`; `pitches` are
+    those of every operand that images or their rows have parts of. `params` are the kernel's parameters that depend on
+    the part."""
 
     images: DimLike
     rows: DimLike
     source_rows: DimLike
     window: Window
-    pitches: Mapping[str, DimLike]
+    pitches: Mapping[str, Pitch]
     params: Callable[[Part], Mapping[str, Param]]
     source: str = "src"
     target: str = "dst"
@@ -77,6 +85,8 @@ class Member:
     window: Window
     pitch: int
     source_pitch: int
+    is_dense: bool = True
+    """Whether rows of the source follow one another through all images."""
 
     def needed(self, begin: int, end: int) -> tuple[int, int]:
         """The rows of the source for rows [begin, end) of the result."""

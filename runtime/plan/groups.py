@@ -91,6 +91,8 @@ def find_groups(
                 member.source_pitch,
             ):
                 break
+            if last and not member.is_dense:
+                break
             weights += sum(weight_bytes(value) for value in step.operands.values() if isinstance(value, Packed))
             members.append(member)
             if weights > WEIGHT_BYTES or 0 in (member.images, member.rows):
@@ -111,13 +113,15 @@ def find_groups(
 def _member(step: KernelStep, number: Callable[[Any], Any]) -> Member:
     rows = step.rows
     assert rows is not None
+    target, source, source_rows = rows.pitches[rows.target], rows.pitches[rows.source], number(rows.source_rows)
     return Member(
         images=number(rows.images),
         rows=number(rows.rows),
-        source_rows=number(rows.source_rows),
+        source_rows=source_rows,
         window=rows.window,
-        pitch=number(rows.pitches[rows.target]),
-        source_pitch=number(rows.pitches[rows.source]),
+        pitch=number(target.row),
+        source_pitch=number(source.row),
+        is_dense=number(source.image) == number(source.row) * source_rows,
     )
 
 
@@ -160,7 +164,6 @@ class BandBinder:
         if key not in params:
             fields = {**step.params, **rows.params(call.part)}
             params[key] = self._backend.pack_params(step.family, {k: self._number(v) for k, v in fields.items()})
-        member = group.members[call.member]
         operands: list[BandLocation] = []
         for name in self._order[step.family]:
             operand = step.operands.get(name)
@@ -170,9 +173,8 @@ class BandBinder:
             elif inner is not None:
                 operands.append((BAND, 0, inner, 0))
             else:
-                pitch = self._number(rows.pitches[name])
-                row, height = (call.source_row, member.source_rows) if name == rows.source else (call.row, member.rows)
+                pitch, image = self._number(rows.pitches[name].row), self._number(rows.pitches[name].image)
+                row = call.source_row if name == rows.source else call.row
                 space, index, offset = self._locate(operand)
-                image = height * pitch
                 operands.append((space, index, offset + row * pitch + part.first * image, part.images * image))
         return call.member, step.row.symbol, params[key], operands

@@ -3,7 +3,7 @@ else the gemm kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dt
 from ...types import DimLike, product
 from ..winograd import choose_exact_tile, choose_tile
 from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
+from .images import PartParams, window_rows
 
 
 def lower_conv(node: Node, lower: Lowering) -> bool:
@@ -119,20 +120,14 @@ def _banded(part: Part) -> Mapping[str, Param]:
     return {"images": part.images, "oh": part.rows, "ih": part.source_rows, "ph": part.top}
 
 
-def _image_rows(node: Node, lower: Lowering, params: Callable[[Part], Mapping[str, Param]]) -> ImageRows:
-    """How the kernels run on some rows of the image."""
+def _image_rows(node: Node, lower: Lowering, params: PartParams) -> ImageRows:
     x, weight = node.inputs[:2]
     assert x is not None
     assert weight is not None
     extent = (weight.shape[2] - 1) * node.attrs["dilation"][0] + 1
-    images = {"src": x, "residual": epilogue_operands(node).get("residual"), "dst": node.output}
-    pitches = {
-        name: value.shape[2] * lower.view(value).row * value.dtype.itemsize
-        for name, value in images.items()
-        if isinstance(value, Value)
-    }
-    window = Window(extent, node.attrs["stride"][0], node.attrs["padding"][0])
-    return ImageRows(x.shape[0], node.output.shape[1], x.shape[1], window, pitches, params)
+    residual = epilogue_operands(node).get("residual")
+    images = {"src": x, "residual": residual if isinstance(residual, Value) else None, "dst": node.output}
+    return window_rows(x, images, Window(extent, node.attrs["stride"][0], node.attrs["padding"][0]), lower, params)
 
 
 def _rows(node: Node, lower: Lowering, src: str, residual: str, dst: str) -> dict[str, Param]:

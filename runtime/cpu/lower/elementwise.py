@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...ir import Node, Value
+from ...plan.bands import ImageRows, Part
 from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ...types import product
 from ..activation import activation_params
-from ..strides import MAX_AXES, broadcast_loops
+from ..strides import MAX_AXES, Loop, broadcast_loops, broadcast_strides, collapse
+from .images import element_rows
 
 ALPHA = {"leaky_relu": "negative_slope", "elu": "alpha"}
 """Attributes that the unary kernels take as alpha."""
@@ -24,7 +27,12 @@ def lower_unary(node: Node, lower: Lowering) -> bool:
     row = lower.find("unary", _kernel_name(node), types)
     if row is not None:
         params = {"n": size, **_function_params(node.op.name, node.attrs)}
-        lower.step(node, row, {"x": x, "out": node.output}, params, in_place=memory)
+
+        def banded(part: Part) -> Mapping[str, Param]:
+            return {"n": part.images * part.rows * product(x.shape[2:])}
+
+        rows = element_rows(["x"], [x], node.output, lower, banded)
+        lower.step(node, row, {"x": x, "out": node.output}, params, in_place=memory, rows=rows)
         return True
     row = lower.find("cast", node.op.name, types)
     if row is None:
@@ -59,7 +67,8 @@ def lower_broadcast(node: Node, lower: Lowering) -> bool:
         params |= activation_params(node.attrs)
     memory = [(node.output, value) for value in values if value.type == node.output.type]
     operands = [*(lower.view(value).operand for value in values), node.output]
-    lower.step(node, row, dict(zip(names, operands, strict=True)), params, in_place=memory)
+    rows = broadcast_rows(values, node.output, names[:-1], lower)
+    lower.step(node, row, dict(zip(names, operands, strict=True)), params, in_place=memory, rows=rows)
     return True
 
 
@@ -68,10 +77,24 @@ def broadcast_params(
 ) -> dict[str, Param] | None:
     """Parameters `rank`, `shape` and `<operand>_strides`; None where there are more axes than they have room for."""
     loops = broadcast_loops([(value.shape, lower.view(value).strides) for value in values], out.shape)
-    if len(loops) > MAX_AXES:
-        return None
+    return _loop_params(loops, names) if len(loops) <= MAX_AXES else None
+
+
+def broadcast_rows(values: Sequence[Value], out: Value, names: Sequence[str], lower: Lowering) -> ImageRows | None:
+    """How a step with `broadcast_params` runs on some rows of images."""
+
+    def banded(part: Part) -> Mapping[str, Param]:
+        shape = (part.images, part.rows, *out.shape[2:])
+        strides = [broadcast_strides(value.shape, out.shape, lower.view(value).strides) for value in values]
+        loops = [Loop(size, [own[axis] for own in strides]) for axis, size in enumerate(shape)]
+        return _loop_params(collapse(loops), names)
+
+    return element_rows(names, values, out, lower, banded)
+
+
+def _loop_params(loops: Sequence[Loop], names: Sequence[str]) -> dict[str, Param]:
     params: dict[str, Param] = {"rank": len(loops), "shape": [loop.size for loop in loops]}
-    for index in range(len(values)):
+    for index in range(len(loops[0].strides)):
         params[f"{names[index]}_strides"] = [loop.strides[index] for loop in loops]
     return params
 

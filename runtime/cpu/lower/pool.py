@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...ir import Node
+from ...plan.bands import Part, Window
 from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from .images import window_rows
 from .reduce import middle
 
 ONE_WINDOW: Mapping[str, Param] = {
@@ -37,7 +39,13 @@ def lower_pool(node: Node, lower: Lowering) -> bool:
         "src_pixel": source.row, "dst_pixel": target.row,
         "count_include_pad": int(attrs.get("count_include_pad", False)), **_quantized_params(attrs),
     }  # fmt: skip
-    lower.step(node, row, {"src": source.operand, "dst": target.operand}, params)
+
+    def banded(part: Part) -> Mapping[str, Param]:
+        return {"images": part.images, "oh": part.rows, "ih": part.source_rows, "ph": part.top}
+
+    window = Window((kh - 1) * dh + 1, sh, top)
+    rows = window_rows(x, {"src": x, "dst": node.output}, window, lower, banded)
+    lower.step(node, row, {"src": source.operand, "dst": target.operand}, params, rows=rows)
     return True
 
 

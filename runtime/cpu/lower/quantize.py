@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...ir import Node
+from ...plan.bands import Part
 from ...plan.lowering import Lowering, Param, Rule, short_dtype
-from ...types import dense_strides
+from ...types import dense_strides, product
 from ..strides import MAX_AXES, Loop, collapse
-from .elementwise import broadcast_params
+from .elementwise import broadcast_params, broadcast_rows
+from .images import element_rows
 
 PLANES = (2, 3, 4)
 """Channels that `quantize_planes` takes."""
@@ -69,7 +71,12 @@ def lower_table(node: Node, lower: Lowering) -> bool:
         return False
     params: dict[str, Param] = {"rank": 1, "shape": [x.type.size], "scale_strides": [0]}
     operands = {"x": x, "scale": table, "out": node.output}
-    lower.step(node, row, operands, params, in_place=[(node.output, x)])
+
+    def banded(part: Part) -> Mapping[str, Param]:
+        return {"shape": [part.images * part.rows * product(x.shape[2:])]}
+
+    rows = element_rows(["x"], [x], node.output, lower, banded)
+    lower.step(node, row, operands, params, in_place=[(node.output, x)], rows=rows)
     return True
 
 
@@ -89,7 +96,8 @@ def lower_qbinary(node: Node, lower: Lowering) -> bool:
         params[name] = attrs.get(name, 0)
     memory = [(node.output, value) for value in (a, b) if value.type == node.output.type]
     operands = {"a": lower.view(a).operand, "b": lower.view(b).operand, "out": node.output}
-    lower.step(node, row, operands, params, in_place=memory)
+    rows = broadcast_rows([a, b], node.output, ["a", "b"], lower)
+    lower.step(node, row, operands, params, in_place=memory, rows=rows)
     return True
 
 
