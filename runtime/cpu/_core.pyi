@@ -73,13 +73,18 @@ def packing_layout() -> str:
     Names what packs weights: the hash of the kernels and lowering rules that this module was built from.
     """
 
-def pack(symbol: str, params: bytes, src: object) -> object:
+def pack(symbol: str, params: bytes, src: object, dst: object | None = None) -> object:
     """
-    The packed form of a weight, a 64-byte aligned uint8 array; the kernel's instruction set need not be there.
+    The packed form of a weight, in `dst` or a new 64-byte aligned uint8 array; the kernel's instruction set need not be there.
     """
 
 def aligned_array(bytes: int) -> object:
     """An uninitialized uint8 array at a 64-byte boundary."""
+
+def weight_memory(bytes: int) -> object:
+    """
+    A uint8 array at a 64-byte boundary; in huge pages as far as it fills them and the system has them.
+    """
 
 class Executor:
     """A model's constants, arenas and thread count."""

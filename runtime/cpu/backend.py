@@ -73,8 +73,11 @@ class CpuBackend:
     def packed_bytes(self, row: KernelRow, params: bytes) -> int:
         return _core.packed_bytes(row.symbol, params)
 
-    def pack(self, row: KernelRow, params: bytes, src: Array) -> Array:
-        return np.asarray(_core.pack(row.symbol, params, src))
+    def weight_memory(self, size: int) -> Array:
+        return np.asarray(_core.weight_memory(size))
+
+    def pack(self, row: KernelRow, params: bytes, src: Array, out: Array) -> None:
+        _core.pack(row.symbol, params, src, out)
 
     def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes:
         return pack_params(family, **params)

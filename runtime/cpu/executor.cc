@@ -1,7 +1,5 @@
 #include "executor.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,13 +10,14 @@
 #include <unordered_map>
 
 #include "isa.h"
+#include "pages.h"
 #include "pool.h"
 #include "registry.h"
 
 namespace rushlight {
 namespace {
 
-constexpr size_t kAlignment = 64, kHugePage = size_t(2) << 20;
+constexpr size_t kAlignment = 64;
 
 // Sharing a step with a helper that waits for it costs about a microsecond: a thread's part must be worth more.
 constexpr double kWorthSharing_ns = 2000;
@@ -28,11 +27,17 @@ constexpr int64_t kChunksPerThread = 8;
 size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
 std::byte* allocate(size_t bytes) {
-  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-  void* data = std::aligned_alloc(alignment, round_up(std::max<size_t>(bytes, 1), alignment));
+  if (bytes >= kHugePage) return map_pages(bytes);
+  void* const data = std::aligned_alloc(kAlignment, round_up(std::max<size_t>(bytes, 1), kAlignment));
   if (!data) throw std::bad_alloc();
-  if (alignment == kHugePage) madvise(data, round_up(bytes, alignment), MADV_HUGEPAGE);
   return static_cast<std::byte*>(data);
+}
+
+void release(const ArenaPool::Block& block) {
+  if (block.bytes >= kHugePage)
+    unmap_pages(block.data, block.bytes);
+  else
+    std::free(block.data);
 }
 
 }  // namespace
@@ -49,7 +54,7 @@ KernelRef find_kernel(const std::string& symbol) {
 }
 
 ArenaPool::~ArenaPool() {
-  for (Block& block : free_) std::free(block.data);
+  for (const Block& block : free_) release(block);
 }
 
 ArenaPool::Block ArenaPool::take(size_t bytes) {
@@ -65,7 +70,7 @@ ArenaPool::Block ArenaPool::take(size_t bytes) {
       return block;
     }
     if (!free_.empty()) {  // too small for what is asked now: make room before asking for more
-      std::free(free_.back().data);
+      release(free_.back());
       free_.pop_back();
     }
   }
@@ -85,7 +90,7 @@ void ArenaPool::release_oversized(size_t needed) {
   std::erase_if(free_, [&](Block& block) {
     block.oversized = block.bytes / 4 > needed + slack ? block.oversized + 1 : 0;
     if (block.oversized <= patience) return false;
-    std::free(block.data);
+    release(block);
     return true;
   });
 }

@@ -1,5 +1,6 @@
 // The nanobind module: kernel tables, single kernels for tests, bound plans for models.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -12,6 +13,7 @@
 #include "calls.h"
 #include "isa.h"
 #include "packing_layout.h"
+#include "pages.h"
 #include "peak.h"
 #include "pool.h"
 #include "registry.h"
@@ -111,6 +113,23 @@ nb::object aligned_array(size_t bytes) {
   return raw[nb::slice(nb::int_(skip), nb::int_(skip + bytes), nb::int_(1))];
 }
 
+using ByteArray = nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>;
+
+// Huge pages pay where there is at least one.
+nb::object weight_memory(size_t bytes) {
+  if (bytes < kHugePage) return aligned_array(bytes);
+  struct Pages {
+    size_t bytes;
+    std::byte* data = map_pages(bytes);
+    ~Pages() { unmap_pages(data, bytes); }
+  };
+  auto pages = std::make_unique<Pages>(bytes);
+  void* const data = pages->data;
+  nb::capsule owner(pages.get(), [](void* raw) noexcept { delete static_cast<Pages*>(raw); });
+  pages.release();
+  return nb::cast(ByteArray(data, {bytes}, owner));
+}
+
 // Packing is portable code: kernels of other machines' instruction sets have it too.
 KernelRef packing_or_throw(const std::string& symbol) {
   const KernelRef kernel = compiled_or_throw(symbol);
@@ -123,14 +142,16 @@ size_t packed_bytes(const std::string& symbol, nb::bytes params) {
   return kernel.family->packed_bytes(*kernel.row, params_or_throw(kernel, params).data());
 }
 
-nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src) {
+nb::object pack(const std::string& symbol, nb::bytes params, nb::handle src, nb::object dst) {
   const KernelRef kernel = packing_or_throw(symbol);
   const auto p = params_or_throw(kernel, params);
-  nb::object out = aligned_array(kernel.family->packed_bytes(*kernel.row, p.data()));
-  Buffer from(src), to(out, true);
+  const size_t bytes = kernel.family->packed_bytes(*kernel.row, p.data());
+  if (dst.is_none()) dst = aligned_array(bytes);
+  Buffer from(src), to(dst, true);
+  if (to.bytes() != bytes) throw nb::value_error((symbol + ": dst has the wrong size").c_str());
   nb::gil_scoped_release release;
   kernel.family->pack(*kernel.row, p.data(), from.data(), to.data());
-  return out;
+  return dst;
 }
 
 using LocationTuple = std::tuple<int, int, int64_t>;
@@ -281,9 +302,12 @@ NB_MODULE(_core, m) {
   m.def(
       "packing_layout", [] { return kPackingLayout; },
       "Names what packs weights: the hash of the kernels and lowering rules that this module was built from.");
-  m.def("pack", &pack, "symbol"_a, "params"_a, "src"_a,
-        "The packed form of a weight, a 64-byte aligned uint8 array; the kernel's instruction set need not be there.");
+  m.def("pack", &pack, "symbol"_a, "params"_a, "src"_a, "dst"_a = nb::none(),
+        "The packed form of a weight, in `dst` or a new 64-byte aligned uint8 array; the kernel's instruction set need "
+        "not be there.");
   m.def("aligned_array", &aligned_array, "bytes"_a, "An uninitialized uint8 array at a 64-byte boundary.");
+  m.def("weight_memory", &weight_memory, "bytes"_a,
+        "A uint8 array at a 64-byte boundary; in huge pages as far as it fills them and the system has them.");
 
   nb::class_<Executor>(m, "Executor", "A model's constants, arenas and thread count.")
       .def(nb::init<Objects, int>(), "constants"_a, "threads"_a)

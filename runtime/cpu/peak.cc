@@ -1,18 +1,15 @@
 #include "peak.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <memory>
-#include <new>
 
 #include "isa.h"
+#include "pages.h"
 #if defined(__x86_64__)
 #include "peak_x86.h"
 #elif defined(__aarch64__)
@@ -65,13 +62,10 @@ double measure_ops(int threads, const Instruction (&instructions)[N]) {
 double measure_read(int threads, int64_t bytes, int repeats) {
   const Reading& best =
       *std::find_if(std::begin(kReading), std::end(kReading), [](auto& r) { return is_available(r.isa); });
-  constexpr size_t kHugePage = 2 << 20;
-  const size_t all = (size_t(bytes * threads) + kHugePage - 1) / kHugePage * kHugePage;
-  const std::unique_ptr<std::byte, decltype(&std::free)> buffer(
-      static_cast<std::byte*>(std::aligned_alloc(kHugePage, all)), std::free);
-  if (!buffer) throw std::bad_alloc();
-  madvise(buffer.get(), all, MADV_HUGEPAGE);  // where the system has none, small pages do
-  std::memset(buffer.get(), 0, all);
+  const size_t all = std::max(size_t(bytes * threads), kHugePage);
+  const auto release = [all](std::byte* data) { unmap_pages(data, all); };
+  const std::unique_ptr<std::byte, decltype(release)> buffer(map_pages(all), release);
+  std::memset(buffer.get(), 0, all);  // zeros that were never written are one page
   const double seconds = best_seconds(threads, 5, [&](int64_t thread) {
     const std::byte* p = buffer.get() + thread * bytes;
     for (int repeat = 0; repeat < repeats; ++repeat) best.read(p, bytes / 4, bytes / 4 / best.bytes);

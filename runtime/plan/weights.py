@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 
 import numpy as np
 
@@ -13,18 +14,18 @@ from ..mapping import release
 from ..ops import Array
 from ..program import PackedWeight
 from .lowering import Backend, Packed
+from .memory import ALIGNMENT
 
 
 def pack_weights(
     weights: Sequence[Packed], backend: Backend, threads: int, unread: Sequence[Value] = ()
 ) -> list[Array]:
-    """The packed weights, in order. Arrays of `unread` constants go as soon as no packing needs them: zeros without
-    memory of their own take their place."""
+    """The packed weights, in order, one behind the other in memory. Arrays of `unread` constants go as soon as no
+    packing needs them: zeros without memory of their own take their place."""
 
-    def pack(weight: Packed) -> Array:
-        array = backend.pack(weight.row, weight.params, np.ascontiguousarray(weight.src))
+    def pack(weight: Packed, out: Array) -> None:
+        backend.pack(weight.row, weight.params, np.ascontiguousarray(weight.src), out)
         release(weight.src)
-        return array
 
     holders: dict[
         int, list[Value | Packed]
@@ -36,13 +37,19 @@ def pack_weights(
     for source, weight in zip(sources, weights, strict=True):
         if source in holders:
             holders[source].append(weight)
-    made: list[Array] = []
+    arrays = _allocate([backend.packed_bytes(weight.row, weight.params) for weight in weights], backend)
     with ThreadPoolExecutor(threads) as pool:
-        for index, array in enumerate(pool.map(pack, weights)):
-            made.append(array)
+        for index, _ in enumerate(pool.map(pack, weights, arrays)):
             if last[sources[index]] == index:
                 _discard(holders.get(sources[index], ()))
-    return made
+    return arrays
+
+
+def _allocate(sizes: Sequence[int], backend: Backend) -> list[Array]:
+    """Arrays of these sizes, one behind the other."""
+    offsets = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
+    memory = backend.weight_memory(offsets.pop())
+    return [memory[offset : offset + size] for offset, size in zip(offsets, sizes, strict=True)]
 
 
 def _discard(holders: Sequence[Value | Packed]) -> None:

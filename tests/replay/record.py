@@ -46,8 +46,8 @@ class Recorder:
         self.weights: dict[bytes, bytes] = {}
         self.seen: set[bytes] = set()
 
-    def pack(self, symbol: str, params: bytes, src: Any) -> Any:
-        packed = pack(symbol, params, src)
+    def pack(self, symbol: str, params: bytes, src: Any, dst: Any = None) -> Any:
+        packed = pack(symbol, params, src, dst)
         self.weights[digest(packed.tobytes())] = src.tobytes()
         return packed
 
