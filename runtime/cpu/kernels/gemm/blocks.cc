@@ -90,7 +90,8 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   const int64_t wanted = std::clamp<int64_t>(work / kTaskSteps, 1, kTasks);
   while (batch * blocks.m_blocks * blocks.panel_blocks < wanted) {
     const bool can_split_rows = blocks.m > blocks.m_blocks * 4 * unit;
-    if (can_split_rows && (layout.bytes() <= kPanelBytes || blocks.panel_blocks == panels)) {
+    const bool prefers_rows = blocks.m > kChunkedRows && layout.bytes() <= kPanelBytes;
+    if (can_split_rows && (prefers_rows || blocks.panel_blocks == panels)) {
       ++blocks.m_blocks;
     } else if (blocks.panel_blocks < panels) {
       ++blocks.panel_blocks;
@@ -109,7 +110,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
 
 size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& p) {
   const GemmBlocks blocks = gemm_blocks(format, p);
-  return size_t(GemmRows::scratch_bytes(format, p, blocks));
+  return size_t(GemmRows::scratch_bytes(format, p, blocks) + gemm_partial_bytes(format, blocks));
 }
 
 }  // namespace rushlight

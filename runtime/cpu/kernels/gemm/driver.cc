@@ -33,8 +33,8 @@ const float* offset_or_null(const void* base, int64_t elements) {
 // or, where dst are floats, every tile, so that rows of dst are written whole.
 constexpr int64_t kNearBytes = 128 << 10, kChunkBytes = 16 << 10;
 
-// Fetching ahead pays where the next panel leaves room for this one in L2 and there are tiles enough to hide it.
-constexpr int64_t kFetchedBytes = 768 << 10, kFetchingTiles = 4;
+// Fetching ahead pays where what is fetched leaves room in L2 for what is read and there are tiles enough to hide it.
+constexpr int64_t kFetchedBytes = 768 << 10, kFetchingTiles = 2;
 
 // What a call's tasks have in common.
 class GemmRun {
@@ -57,6 +57,7 @@ class GemmRun {
     tile_.activation = Activation(p_.activation);
     tile_.alpha = p_.alpha;
     tile_.beta = p_.beta;
+    tile_.partial = call.scratch + rows_.scratch_bytes(format_, p_, blocks_);
     const bool is_clamp = tile_.activation == Activation::clamp, is_relu = tile_.activation == Activation::relu;
     tile_.activates = !is_clamp && !is_relu && tile_.activation != Activation::none;
     tile_.lo = is_clamp ? p_.alpha : is_relu ? 0.0f : -infinity;
@@ -90,21 +91,23 @@ class GemmRun {
       const int64_t row_bytes = std::max<int64_t>(layout_.steps() * kStepBytes, 1);
       const int64_t chunk =
           std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1) * height;
+      const bool is_last = m_end_ - m_begin_ <= chunk;  // no rows will need these panels again
       for (int64_t m = m_begin_; m < m_end_; m += chunk) {
         for (int64_t index = begin; index < end; ++index)
-          run_panel(index, m, std::min(m + chunk, m_end_), layout_.panels());
+          run_panel(index, m, std::min(m + chunk, m_end_), is_last && (index + 1 < end || m_end_ == blocks_.m));
       }
     } else {
-      const int64_t last = m_end_ == blocks_.m ? layout_.panels() : end;  // of what may be fetched ahead
-      for (int64_t index = begin; index < end; ++index) run_panel(index, m_begin_, m_end_, std::min(index + 1, last));
+      for (int64_t index = begin; index < end; ++index)
+        run_panel(index, m_begin_, m_end_, index + 1 < end || m_end_ == blocks_.m);
     }
   }
 
  private:
   int64_t batch_offset(const int64_t (&stride)[2]) const { return b0_ * stride[0] + b1_ * stride[1]; }
 
-  // Rows [begin, end) of one panel; `next` is the panel to fetch meanwhile, if there is one of this number.
-  void run_panel(int64_t index, int64_t begin, int64_t end, int64_t next) {
+  // Rows [begin, end) of one panel. `fetches`: what lies behind it in memory, which is the next panel or, as a rule,
+  // the weights of the next product, is brought into L2 meanwhile.
+  void run_panel(int64_t index, int64_t begin, int64_t end, bool fetches) {
     const GemmPanel panel = layout_.panel(index);
     const GemmVariant(&variants)[GemmKernel::kVariants] = kernel_.variant[panel.granules - 1];
     const std::byte* const matrix =
@@ -114,18 +117,18 @@ class GemmRun {
     tile_.columns = std::min(panel.granules * kGranule, p_.n - panel.column);
     tile_.scale = offset_or_null(call_.operand[kGemmScale], bias);
     tile_.bias = offset_or_null(call_.operand[kGemmBias], bias);
-    tile_.next = tile_.panel;
-    tile_.next_step = 0;
     const int64_t tiles = ceil_div(end - begin, highest_variant(variants));
-    const int64_t step_bytes = panel.granules * kGranule * kStepBytes;
-    if (next < layout_.panels() && tiles >= kFetchingTiles && step_bytes * layout_.steps() <= kFetchedBytes) {
-      tile_.next = matrix + layout_.panel(next).offset;
-      tile_.next_step = ceil_div(step_bytes, tiles);
-    }
+    const int64_t panel_bytes = panel.granules * kGranule * layout_.column_bytes();
+    tile_.next =
+        fetches && tiles >= kFetchingTiles && panel_bytes <= kFetchedBytes ? tile_.panel + panel_bytes : nullptr;
+    tile_.chunk = tile_.taps == 1 && end - begin <= kChunkedRows
+                      ? gemm_chunk(tile_.steps, panel.granules * kGranule * kStepBytes)
+                      : tile_.steps;
+    tile_.streams = tiles == 1;
     const int64_t whole = (end - begin) / highest_variant(variants) * highest_variant(variants);
     if (whole > 0) run_tiles(lowest_variant(variants, whole), begin, begin + whole, panel.column);
     if (begin + whole == end) return;
-    tile_.next += tile_.next_step * layout_.steps() * (tiles - 1);
+    tile_.next = nullptr;
     run_tiles(lowest_variant(variants, end - begin - whole), begin + whole, end, panel.column);
   }
 

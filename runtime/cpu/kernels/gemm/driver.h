@@ -21,8 +21,10 @@ struct GemmTile {
   const std::byte* const* rows;  // `steps` steps of row i at rows[tap * row_stride + i] + offset; up to a whole mr
   int64_t row_stride, offset, taps, steps;
   const std::byte* panel;
-  const std::byte* next;  // brought into L2 meanwhile: an address every step, next_step bytes apart
-  int64_t next_step;
+  const std::byte* next;      // what follows the panel, brought into L2 meanwhile; null: nothing
+  bool streams;               // the panel comes from memory rather than from a cache
+  int64_t chunk;              // steps that all rows take before any goes on; all of them, where there are several taps
+  std::byte* partial;         // where sums lie in the meantime: whole tiles, below one another
   std::byte* dst;             // first `m` rows and `columns` columns are written
   const std::byte* residual;  // null if absent
   int64_t dst_row, residual_row;

@@ -1,6 +1,7 @@
 // The packed form of a weight matrix: columns in granules of 16, granules dealt evenly to panels of at most nr columns.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/gemm/driver.h"
@@ -67,6 +68,22 @@ class GemmLayout {
  private:
   int64_t steps_, header_, granules_, panels_;
 };
+
+// Rows of a block that take panels chunk by chunk. Of more of them, keeping the sums in between costs more than reading
+// weights from L2.
+constexpr int64_t kChunkedRows = 64;
+
+// How many steps a chunk has, of a panel of so many, that it stays in L1 while all rows take it.
+inline int64_t gemm_chunk(int64_t steps, int64_t step_bytes) {
+  constexpr int64_t bytes = 24 << 10;
+  const int64_t chunks = ceil_div(steps * step_bytes, bytes);
+  return chunks > 1 ? ceil_div(steps, chunks) : steps;
+}
+
+// The sums of whole tiles in between; no tile is higher than sixteen rows.
+inline int64_t gemm_partial_bytes(const GemmFormat& format, const GemmBlocks& blocks) {
+  return std::min(blocks.m_block, kChunkedRows + 16) * format.granules * kGranule * kStepBytes;
+}
 
 // A run is what one kernel row covers.
 inline GemmLayout gemm_layout(GemmFormat format, const GemmParams& p) { return {format, p.n, p.kh, p.kw * p.k}; }

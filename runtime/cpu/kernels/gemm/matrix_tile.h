@@ -221,7 +221,8 @@ void tile_matrix(const GemmTile& whole) {
   const bool has_rest = whole.steps % kTileSteps != 0;
   const auto wide = has_rest ? multiply_group<Dst, R, 2, true> : multiply_group<Dst, R, 2, false>;
   const auto narrow = has_rest ? multiply_group<Dst, R, 1, true> : multiply_group<Dst, R, 1, false>;
-  NextPanel next{whole.next, whole.next_step * kTileSteps / passes};
+  const int64_t tiles = (whole.m + R * kTileRows - 1) / (R * kTileRows);
+  NextPanel next{whole.next, whole.next ? granules * kTileBytes * kTileSteps / (tiles * passes) : 0};
   GemmTile group = whole;
   for (int64_t row = 0; row < whole.m; row += kGroupRows) {
     group.m = whole.m - row < kGroupRows ? whole.m - row : kGroupRows;

@@ -68,7 +68,7 @@ struct GemmRows::Sizes {
 
 int64_t GemmRows::scratch_bytes(const GemmFormat& format, const GemmParams& params, const GemmBlocks& blocks) {
   const Sizes sizes(format, params, blocks);
-  return sizes.pad + sizes.pointers + sizes.copies;
+  return sizes.pad + sizes.pointers + ceil_div(sizes.copies, 64) * 64;
 }
 
 GemmRows::GemmRows(const GemmFormat& format, const GemmParams& params, const GemmBlocks& blocks, std::byte* scratch)

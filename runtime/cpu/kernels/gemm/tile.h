@@ -43,10 +43,10 @@ RL_INLINE void accumulate_group(const std::byte* panel, const typename Step::Gro
 
 // Every loop over the tile is unrolled: one that is not would put the accumulators into memory.
 template <class Step, int MR, int NV>
-RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename Step::Acc (&acc)[MR][NV]) {
+RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, const std::byte* next, int64_t next_step,
+                          typename Step::Acc (&acc)[MR][NV]) {
   const std::byte* const* rows = tile.rows;
-  const std::byte* next = tile.next;
-  const int64_t next_step = tile.next_step;
+  const int64_t ahead = tile.streams ? kStreamedAhead : 0;
   for (int64_t tap = 0; tap < tile.taps; ++tap, rows += tile.row_stride) {
     const std::byte* row[MR];
     RL_UNROLL
@@ -67,7 +67,7 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, typename
       decltype(Step::load(panel)) b[NV];
       if constexpr (MR <= kStreamedRows) {
         RL_UNROLL
-        for (int at = 0; at < NV * kWidth * 4; at += 64) __builtin_prefetch(panel + kStreamedAhead + at);
+        for (int at = 0; at < NV * kWidth * 4; at += 64) __builtin_prefetch(panel + ahead + at);
       } else {
         __builtin_prefetch(next, 0, 2);
         next += next_step;
@@ -108,62 +108,106 @@ RL_INLINE void next_tile(GemmTile& tile) {
     }
   }
   tile.rows += MR;
-  tile.next += tile.next_step * tile.steps * tile.taps;
   tile.dst += MR * tile.dst_row * int64_t(sizeof(Dst));
   if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Residual));
+}
+
+// Runs the tiles over the panel, whose steps begin after `header` bytes: chunk by chunk, that each is read from L2 once
+// and what follows it is fetched meanwhile. start(acc) gives the first sums, finish(tile, acc) takes the last.
+template <class Step, class Dst, class Residual, int MR, int NV, class Start, class Finish>
+RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Finish finish) {
+  using Acc = typename Step::Acc;
+  constexpr int64_t kStep = NV * kWidth * 4, kLine = 64;
+  const std::byte* panel = whole.panel + header;
+  int64_t begin = 0;
+  do {
+    const bool is_first = begin == 0, is_last = begin + whole.chunk >= whole.steps;
+    GemmTile tile = whole;
+    tile.offset += begin * 4;
+    tile.steps = is_last ? whole.steps - begin : whole.chunk;
+    const int64_t bytes = tile.taps * tile.steps * kStep;
+    const std::byte* next = is_last ? whole.next : panel + bytes;
+    const std::byte* const fetched = next ? next + bytes : nullptr;
+    Acc* partial = reinterpret_cast<Acc*>(whole.partial);
+    for (int64_t rest = whole.m; rest > 0; rest -= MR, partial += MR * NV) {
+      tile.m = rest < MR ? rest : MR;
+      Acc acc[MR][NV];
+      if (is_first) {
+        start(acc);
+      } else {
+        RL_UNROLL
+        for (int i = 0; i < MR; ++i) {
+          RL_UNROLL
+          for (int j = 0; j < NV; ++j) acc[i][j] = partial[i * NV + j];
+        }
+      }
+      if (is_last) fetch_destination<Dst, Residual, NV>(tile);
+      const int64_t next_step = next < fetched ? kLine : 0;
+      accumulate<Step>(tile, panel, next ? next : panel, next_step, acc);
+      if (next) next += next_step * tile.taps * tile.steps;
+      if (is_last) {
+        finish(tile, acc);
+        next_tile<Dst, Residual, MR>(tile);
+      } else {
+        RL_UNROLL
+        for (int i = 0; i < MR; ++i) {
+          RL_UNROLL
+          for (int j = 0; j < NV; ++j) partial[i * NV + j] = acc[i][j];
+        }
+        tile.rows += MR;
+      }
+    }
+    panel += bytes;
+    begin += whole.chunk;
+  } while (begin < whole.steps);
 }
 
 template <class Step, int MR, int NV>
 void tile_f32(const GemmTile& whole) {
   const bool is_full = whole.columns == NV * kWidth;
-  GemmTile tile = whole;
-  for (int64_t rest = whole.m; rest > 0; rest -= MR) {
-    tile.m = rest < MR ? rest : MR;
-    V bias[NV], acc[MR][NV];
+  const auto start = [&](V(&acc)[MR][NV]) __attribute__((always_inline)) {
+    V bias[NV];
     if (is_full) {
-      load_columns<true>(tile.bias, tile.columns, bias);
+      load_columns<true>(whole.bias, whole.columns, bias);
     } else {
-      load_columns<false>(tile.bias, tile.columns, bias);
+      load_columns<false>(whole.bias, whole.columns, bias);
     }
     RL_UNROLL
     for (int i = 0; i < MR; ++i) {
       RL_UNROLL
       for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
     }
-    fetch_destination<float, float, NV>(tile);
-    accumulate<Step>(tile, tile.panel, acc);
-    if (is_full) {
-      finish_f32<true>(tile, acc);
-    } else {
-      finish_f32<false>(tile, acc);
-    }
-    next_tile<float, float, MR>(tile);
-  }
+  };
+  run_chunks<Step, float, float, MR, NV>(
+      whole, 0, start, [=](const GemmTile& tile, const V(&acc)[MR][NV]) __attribute__((always_inline)) {
+        if (is_full) {
+          finish_f32<true>(tile, acc);
+        } else {
+          finish_f32<false>(tile, acc);
+        }
+      });
 }
 
 template <class Step, class Dst, int MR, int NV>
 void tile_u8s8(const GemmTile& whole) {
   const bool is_full = whole.columns == NV * kWidth;
   const bool fits_int = results_fit_int<NV>(whole);
-  GemmTile tile = whole;
-  for (int64_t rest = whole.m; rest > 0; rest -= MR) {
-    tile.m = rest < MR ? rest : MR;
-    VI acc[MR][NV];
+  const auto start = [&](VI(&acc)[MR][NV]) __attribute__((always_inline)) {
     RL_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const VI start = load_i(reinterpret_cast<const int32_t*>(tile.panel) + j * kWidth);
+      const VI first = load_i(reinterpret_cast<const int32_t*>(whole.panel) + j * kWidth);
       RL_UNROLL
-      for (int i = 0; i < MR; ++i) acc[i][j] = start;
+      for (int i = 0; i < MR; ++i) acc[i][j] = first;
     }
-    fetch_destination<Dst, uint8_t, NV>(tile);
-    accumulate<Step>(tile, tile.panel + NV * kWidth * 4, acc);
+  };
+  const auto finish = [=](const GemmTile& tile, const VI(&acc)[MR][NV]) __attribute__((always_inline)) {
     if (is_full) {
       finish_u8s8<true>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
     } else {
       finish_u8s8<false>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
     }
-    next_tile<Dst, uint8_t, MR>(tile);
-  }
+  };
+  run_chunks<Step, Dst, uint8_t, MR, NV>(whole, NV * kWidth * 4, start, finish);
 }
 
 }  // namespace
