@@ -9,6 +9,7 @@ import numpy as np
 from ..ir import Graph, Node, Value
 from ..ops import Array
 from ..ops.windows import channel_axis, spatial_axes
+from .axes import axis_groups
 from .rewrite import Rewriter, Rules, with_constant
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d")
@@ -107,7 +108,7 @@ def _fold_batch_norm(rewriter: Rewriter, node: Node) -> Value | None:
 
 
 def _fold_arithmetic(rewriter: Rewriter, node: Node) -> Value | None:
-    """Into a layer, which a permutation may follow."""
+    """Into a layer, which a movement of its channels as a whole may follow."""
     operands = with_constant(node)
     if operands is None:
         return None
@@ -117,13 +118,27 @@ def _fold_arithmetic(rewriter: Rewriter, node: Node) -> Value | None:
     layer = _layer(rewriter, value)
     if layer is not None:
         return _fold_into(rewriter, layer, node, value, _per_channel(constant, value, _axis(layer)))
-    permute = rewriter.private(value, "permute")
-    layer = _layer(rewriter, permute.inputs[0]) if permute is not None else None
-    if permute is None or layer is None:
+    move = rewriter.private(value, "permute", "reshape")
+    layer = _layer(rewriter, move.inputs[0]) if move is not None else None
+    axis = None if move is None or layer is None else _moved_axis(move, _axis(layer))
+    if move is None or layer is None or axis is None:
         return None
-    dims = [dim % value.type.rank for dim in permute.attrs["dims"]]
-    out = _fold_into(rewriter, layer, node, value, _per_channel(constant, value, dims.index(_axis(layer))))
-    return None if out is None else rewriter.builder.permute(out, dims=permute.attrs["dims"])
+    out = _fold_into(rewriter, layer, node, value, _per_channel(constant, value, axis))
+    if out is None:
+        return None
+    (moved,) = rewriter.builder.add_node(move.op.name, [out], move.attrs, move.name)
+    return moved
+
+
+def _moved_axis(move: Node, axis: int) -> int | None:
+    """Where an axis is after a permutation, or after a reshape if that leaves it as it is."""
+    x, rank = move.inputs[0], move.output.type.rank
+    assert x is not None
+    if move.op.name == "permute":
+        return [dim % rank for dim in move.attrs["dims"]].index(axis)
+    groups = axis_groups(x.shape, move.output.shape) or []
+    own = [after for before, after in groups if list(before) == [axis] and len(after) == 1]
+    return own[0].start if own else None
 
 
 def _fold_into(rewriter: Rewriter, layer: Node, node: Node, value: Value, number: Array | None) -> Value | None:

@@ -88,6 +88,19 @@ def test_arithmetic_behind_a_permutation_folds_into_the_layer(channels, other):
     check(along, {"linear": 1, "permute": 1, "mul": 1})
 
 
+@pytest.mark.parametrize(("shape", "folds"), [((35, 6), True), ((7, 5, 6), True), ((7, 5, 2, 3), False)])
+def test_arithmetic_behind_a_reshape_folds_into_the_layer(shape, folds):
+    scale, shift = weights(shape[-1]), weights(shape[-1], seed=1)
+
+    def make(b, x):
+        y = b.reshape(b.linear(x, weights(6, 4), weights(6)), shape=(x.shape[0], *shape))
+        return b.add(b.mul(y, scale), shift)
+
+    names = ["linear", "reshape", *([] if folds else ["mul", "add"])]
+    out = check(single(make, ("N", 5, 7, 4)), dict.fromkeys(names, 1), tolerance=1e-5, N=2)
+    assert [node.op.name for node in out.nodes] == names
+
+
 def _along(axis):
     return tuple(6 if i == axis else 1 for i in range(1, 4))
 

@@ -24,9 +24,12 @@ def roll(b: GraphBuilder, x: Any, by: int) -> Any:
     return x
 
 
-def block(shift: int, back: int, batch: int | str = "N", split: bool = False, fused: bool = False) -> Graph:
+def block(
+    shift: int, back: int, batch: int | str = "N", split: bool = False, fused: bool = False, product: bool = False
+) -> Graph:
     """A layer of a Swin transformer, as torchvision writes it; `split`: three layers for q, k and v, as transformers
-    does; `fused`: with the attention operator instead of products and softmax."""
+    does; `fused`: with the attention operator instead of products and softmax; `product`: layers as a product and a
+    sum, as in ONNX."""
     b = GraphBuilder()
     x = b.input("x", F32, (batch, SIDE, SIDE, CHANNELS))
     n, grid = x.shape[0], SIDE // WINDOW
@@ -42,7 +45,8 @@ def block(shift: int, back: int, batch: int | str = "N", split: bool = False, fu
             for i in range(3)
         )
     else:
-        y = b.linear(y, weights(3 * CHANNELS, CHANNELS), weights(3 * CHANNELS))
+        matrix, offset = weights(3 * CHANNELS, CHANNELS), weights(3 * CHANNELS)
+        y = b.add(b.matmul(y, b.constant(matrix.T.copy())), offset) if product else b.linear(y, matrix, offset)
         y = b.permute(b.reshape(y, shape=(n * COUNT, LENGTH, 3, HEADS, WIDTH)), dims=(2, 0, 3, 1, 4))
         q, k, v = (
             b.reshape(
@@ -85,7 +89,7 @@ def test_windows_are_attended_in_place(shift: int, batch: int | str) -> None:
 
 def test_layers_of_their_own_and_the_operator_are_found_too() -> None:
     for shift, split, fused in ((1, True, False), (0, False, True), (0, True, True)):
-        after = check_ops(block(shift, -shift, split=split, fused=fused))
+        after = check_ops(block(shift, -shift, split=split, fused=fused, product=not split))
         assert after["window_attention"] == 1
         assert after["linear"] == (4 if split else 2)
 
