@@ -100,7 +100,7 @@ class Attention {
       multiply<Most>({queries, at_.q_row, scratch_ + at_.keys + j * p_.d, width, p_.d, factor, scores + j,
                       at_.score_row, m, width});
     }
-    for (int64_t i = 0; i < m; ++i) factor[i] = weigh(scores + i * at_.score_row, first + i, keys);
+    weigh(scores, first, m, keys, factor);
 
     // Rows of out may lie anywhere: with row numbers each is written by itself.
     const Rows out = operand(kAttentionOut, p_.out_stride, head_);
@@ -116,30 +116,40 @@ class Attention {
     }
   }
 
-  // Scores of query i become weights; what their sum is divided by is returned as a factor.
-  float weigh(float* row, int64_t i, int64_t keys) {
-    const int64_t seen = p_.is_causal ? std::min(keys, i + 1) : keys;
-    const float sum = exponentiate(row, seen, keys, largest_score(row, i, seen));
-    return 1.0f / (sum == 0.0f ? 1.0f : sum);
+  // Scores of queries [first, first + m) become weights, what their sums are divided by, factors. Step by step for all
+  // rows: what folds the lanes of one takes as long as all its other steps, but need not wait for them.
+  void weigh(float* scores, int64_t first, int64_t m, int64_t keys, float* factor) {
+    V lanes[kStrip];
+    float most[kStrip];
+    const auto seen = [&](int64_t i) { return p_.is_causal ? std::min(keys, first + i + 1) : keys; };
+    for (int64_t i = 0; i < m; ++i) lanes[i] = largest_scores(scores + i * at_.score_row, first + i, seen(i));
+    for (int64_t i = 0; i < m; ++i) most[i] = fold(lanes[i], [](V a, V b) { return max(a, b); });
+    for (int64_t i = 0; i < m; ++i) lanes[i] = exponentiate(scores + i * at_.score_row, seen(i), keys, most[i]);
+    for (int64_t i = 0; i < m; ++i) {
+      const float sum = fold(lanes[i], Sum());
+      factor[i] = 1.0f / (sum == 0.0f ? 1.0f : sum);
+    }
   }
 
-  // The largest of n scores of query i, which get their bias and mask.
-  float largest_score(float* row, int64_t i, int64_t n) {
+  // The largest ones of n scores of query i, which get their bias and mask.
+  V largest_scores(float* row, int64_t i, int64_t n) {
     const void* const mask = call_.operand[kAttentionMask];
     const float* bias = static_cast<const float*>(call_.operand[kAttentionBias]);
     if (bias) bias += head_ * p_.bias_stride[0] + i * p_.bias_stride[1];
     if (!mask) return bias ? add_largest(row, n, bias) : largest(row, n);
-    if (bias) add_largest(row, n, bias);
     const int64_t (&stride)[5] = p_.mask_stride;
     const int64_t at = image_ * stride[0] + window_ * stride[1] + head_ * stride[2] + i * stride[3];
+    if (!p_.mask_is_bool && stride[4] == 1) {
+      const float* const addend = static_cast<const float*>(mask) + at;
+      return bias ? add_both_largest(row, n, bias, addend) : add_largest(row, n, addend);
+    }
+    if (bias) add_largest(row, n, bias);
     if (p_.mask_is_bool) {
       const uint8_t* const keep = static_cast<const uint8_t*>(mask) + at;
       if (stride[4] == 1) return keep_largest(row, n, keep);
       keep_strided(row, n, keep, stride[4]);
     } else {
-      const float* const addend = static_cast<const float*>(mask) + at;
-      if (stride[4] == 1) return add_largest(row, n, addend);
-      add_strided(row, n, addend, stride[4]);
+      add_strided(row, n, static_cast<const float*>(mask) + at, stride[4]);
     }
     return largest(row, n);
   }

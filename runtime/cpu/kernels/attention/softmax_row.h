@@ -17,43 +17,53 @@ RL_INLINE void keep_strided(float* row, int64_t n, const uint8_t* mask, int64_t 
     if (!mask[i * stride]) row[i] = -__builtin_inff();
 }
 
-// Scores become change(score, index, lanes); the largest one. A NaN may be lost: its exponential is NaN in any case.
-template <class Change>
-RL_INLINE float largest(float* row, int64_t n, Change change) {
+// Scores become change(score, index, lanes); the largest ones of lanes. A NaN may be lost: its exponential is NaN in
+// any case.
+template <bool Changes = true, class Change>
+RL_INLINE V largest(float* row, int64_t n, Change change) {
   const V none = set(-__builtin_inff());
   V most[4] = {none, none, none, none};
   int64_t i = 0;
-  for (; i + 4 * kWidth <= n; i += 4 * kWidth)
+  const auto whole = [&](int k) __attribute__((always_inline)) {
+    const V s = change(load(row + i), i, kWidth);
+    if constexpr (Changes) store(row + i, s);
+    most[k] = max(s, most[k]);
+    i += kWidth;
+  };
+  while (i + 4 * kWidth <= n)
 #pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) {
-      const V s = change(load(row + i + k * kWidth), i + k * kWidth, kWidth);
-      store(row + i + k * kWidth, s);
-      most[k] = max(s, most[k]);
-    }
-  for (; i < n; i += kWidth) {
-    const int lanes = n - i < kWidth ? int(n - i) : kWidth;
+    for (int k = 0; k < 4; ++k) whole(k);
+#pragma GCC unroll 4
+  for (int k = 0; k < 3; ++k)
+    if (i + kWidth <= n) whole(k);
+  if (i < n) {
+    const int lanes = int(n - i);
     const V s = select(first_lanes(lanes), change(load(row + i), i, lanes), none);
     store(row + i, s);
-    most[0] = max(s, most[0]);
+    most[3] = max(s, most[3]);
   }
-  const V m = max(max(most[0], most[1]), max(most[2], most[3]));
-  return fold(m, [](V a, V b) { return max(a, b); });
+  return max(max(most[0], most[1]), max(most[2], most[3]));
 }
 
-RL_INLINE float largest(float* row, int64_t n) {
-  return largest(row, n, [](V s, int64_t, int) { return s; });
+RL_INLINE V largest(float* row, int64_t n) {
+  return largest<false>(row, n, [](V s, int64_t, int) { return s; });
 }
-RL_INLINE float add_largest(float* row, int64_t n, const float* addend) {
+RL_INLINE V add_largest(float* row, int64_t n, const float* addend) {
   return largest(row, n, [=](V s, int64_t i, int lanes) { return s + load_n(addend + i, lanes); });
 }
-RL_INLINE float keep_largest(float* row, int64_t n, const uint8_t* mask) {
+RL_INLINE V add_both_largest(float* row, int64_t n, const float* first, const float* second) {
+  return largest(row, n,
+                 [=](V s, int64_t i, int lanes) { return s + load_n(first + i, lanes) + load_n(second + i, lanes); });
+}
+RL_INLINE V keep_largest(float* row, int64_t n, const uint8_t* mask) {
   return largest(row, n, [=](V s, int64_t i, int lanes) {
     return select(load_mask_n(mask + i, lanes), s, set(-__builtin_inff()));
   });
 }
 
-// The first n scores, none above `most`, become exponentials, what follows up to `end` zero. The exponentials' sum.
-RL_INLINE float exponentiate(float* row, int64_t n, int64_t end, float most) {
+// The first n scores, none above `most`, become exponentials, what follows up to `end` zero. The exponentials' sum, but
+// for the lanes' (fold).
+RL_INLINE V exponentiate(float* row, int64_t n, int64_t end, float most) {
   const V peak = set(most == -__builtin_inff() ? 0.0f : most), log2e = set(kLog2E);
   Partials<Sum> sum;
   int64_t i = 0;
@@ -71,7 +81,7 @@ RL_INLINE float exponentiate(float* row, int64_t n, int64_t end, float most) {
     step(k);
   }
   for (i = (n + kWidth - 1) / kWidth * kWidth; i < end; i += kWidth) store(row + i, zero());
-  return sum.combine();
+  return sum.lanes();
 }
 
 }  // namespace

@@ -37,15 +37,18 @@ struct Partials {
     for (V& x : v) x = set(Op::identity);
   }
 
-  // All 64 partials in one.
-  RL_INLINE float combine() const {
+  // The partials in one vector, whose lanes are still to be folded.
+  RL_INLINE V lanes() const {
     const Op op;
     V t[kVectors];
     for (int i = 0; i < kVectors; ++i) t[i] = v[i];
     for (int half = kVectors / 2; half > 0; half /= 2)
       for (int i = 0; i < half; ++i) t[i] = op(t[i], t[i + half]);
-    return fold(t[0], op);
+    return t[0];
   }
+
+  // All 64 partials in one.
+  RL_INLINE float combine() const { return fold(lanes(), Op()); }
 };
 
 // Reduces value(V x) over src[0, n); elements are visited in blocks of 64 from src[0] on.
