@@ -89,11 +89,11 @@ def test_qconv2d(layout: str, stride: int, dilation: int, groups: int, has_resid
     )
     acc = acc.numpy().astype(np.float32)
     v = true_fma(acc, scale[:, None, None], bias[:, None, None])
-    residual = random_bytes(*acc.shape, seed=3)
-    extra = []
+    of_bytes = of_floats = v
+    residuals: list[Array] = []
     if has_residual:
-        v = true_fma(residual, np.float32(0.3), v)
-        extra = [residual]
+        residuals = [random_bytes(*acc.shape, seed=3), np.random.default_rng(4).standard_normal(acc.shape, np.float32)]
+        of_bytes, of_floats = true_fma(residuals[0], np.float32(0.3), v), v + residuals[1]
 
     def arrange(a: Array) -> Array:
         return np.ascontiguousarray(np.moveaxis(a, 1, -1)) if layout == "NHWC" else a
@@ -107,11 +107,13 @@ def test_qconv2d(layout: str, stride: int, dilation: int, groups: int, has_resid
         "x_zero_point": 119,
         "residual_scale": 0.3,
     }
-    inputs = [arrange(x), weight, scale, bias, *map(arrange, extra)]
-    np.testing.assert_array_equal(run("qconv2d", *inputs, **attrs, qmin=7, qmax=250), arrange(to_uint8(v, 7, 250)))
-    np.testing.assert_array_equal(run("qconv2d", *inputs, **attrs, out_dtype="float32"), arrange(v))
+    inputs = [arrange(x), weight, scale, bias]
+    result = run("qconv2d", *inputs, *map(arrange, residuals[:1]), **attrs, qmin=7, qmax=250)
+    np.testing.assert_array_equal(result, arrange(to_uint8(of_bytes, 7, 250)))
+    inputs += map(arrange, residuals[1:])
+    np.testing.assert_array_equal(run("qconv2d", *inputs, **attrs, out_dtype="float32"), arrange(of_floats))
     relu = run("qconv2d", *inputs, **attrs, out_dtype="float32", activation="relu")
-    np.testing.assert_array_equal(relu, arrange(np.maximum(v, 0)))
+    np.testing.assert_array_equal(relu, arrange(np.maximum(of_floats, 0)))
 
 
 @pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 1, 1), (5, 64, 33), (3, 257, 7)])
@@ -216,6 +218,12 @@ def test_qmean() -> None:
             "qlinear",
             [random_bytes(2, 3), random_weights(4, 3), *channel_parameters(4), random_bytes(2, 3)],
             {"x_zero_point": 0},
+            "residual is",
+        ),
+        (
+            "qlinear",
+            [random_bytes(2, 3), random_weights(4, 3), *channel_parameters(4), random_bytes(2, 4)],
+            {"x_zero_point": 0, "out_dtype": "float32"},
             "residual is",
         ),
         (

@@ -141,10 +141,10 @@ def test_int8_product(row: Any, size: tuple[int, int, int]) -> None:
     out = run(row, matrix_params(m, n, k, src_zero_point=131), src, weight, dst, bias, scale)
     np.testing.assert_array_equal(out, to_u8(v) if is_u8 else v)
 
-    residual = rng.integers(0, 256, (m, n), np.uint8)
+    residual = rng.integers(0, 256, (m, n), np.uint8) if is_u8 else rng.standard_normal((m, n), np.float32) * 40
     params = matrix_params(m, n, k, src_zero_point=131, residual_scale=0.37, activation=2, alpha=17.0, beta=201.0)
     out = run(row, params, src, weight, dst, bias, scale, residual)
-    v = (residual.astype(np.float64) * np.float32(0.37) + v).astype(np.float32)
+    v = (residual.astype(np.float64) * np.float32(0.37) + v).astype(np.float32) if is_u8 else v + residual
     np.testing.assert_array_equal(out, to_u8(v, 17, 201) if is_u8 else np.clip(v, np.float32(17), np.float32(201)))
 
     out = run(row, matrix_params(m, n, k), src, weight, dst, None, scale)
@@ -201,16 +201,13 @@ def test_epilogue_of_floats(kind: str) -> None:
         assert np.isnan(out[0]).all()
 
     src8, weight8, scale, bias8 = random_int8(rng, m, n, k)
-    residual8 = rng.integers(0, 256, (m, n), np.uint8)
-    params["residual_scale"] = 0.01
     outs = [
-        run(row, params, src8, weight8, dst, bias8 / 100, scale / 50, residual8)
+        run(row, params, src8, weight8, dst, bias8 / 100, scale / 50, residual)
         for row in INT8_ROWS
         if row.types == "u8s8f32"
     ]
     v = epilogue(src8.astype(np.int64) @ weight8.astype(np.int64).T, scale / 50, bias8 / 100)
-    v = (residual8.astype(np.float64) * np.float32(0.01) + v).astype(np.float32)
-    expected = torch_activation(kind, torch.from_numpy(v.astype(np.float64))).numpy()
+    expected = torch_activation(kind, torch.from_numpy((v + residual).astype(np.float64))).numpy()
     np.testing.assert_allclose(outs[0], expected, rtol=3e-6, atol=1e-6)
     for out in outs[1:]:
         np.testing.assert_array_equal(out.view(np.int32), outs[0].view(np.int32))

@@ -73,12 +73,15 @@ def test_like_the_reference(op: str, inputs: Any, attrs: dict[str, Any]) -> None
         assert out.tobytes() == first.tobytes()
 
 
-def test_depthwise_with_bytes_added_to_floats() -> None:
+@pytest.mark.parametrize(("groups", "channels"), [(12, 12), (1, 16)])
+def test_floats_added_to_a_convolution_of_bytes(groups: int, channels: int) -> None:
+    """Depthwise, and where Winograd's method would take bytes only."""
     rng = np.random.default_rng(9)
-    x, residual = rng.integers(0, 256, (2, 6, 5, 12), np.uint8), rng.integers(0, 256, (2, 6, 5, 12), np.uint8)
-    weight = rng.integers(-128, 128, (12, 1, 3, 3)).astype(np.int8)
-    scale, bias = rng.uniform(0.01, 0.02, 12).astype(np.float32), rng.standard_normal(12, np.float32)
-    attrs = {"groups": 12, "padding": (1, 1, 1, 1), "x_zero_point": 7, "residual_scale": 0.5, "out_dtype": "float32"}
+    x = rng.integers(0, 256, (2, 8, 8, channels), np.uint8)
+    residual = rng.standard_normal((2, 8, 8, channels), np.float32)
+    weight = rng.integers(-128, 128, (channels, channels // groups, 3, 3)).astype(np.int8)
+    scale, bias = rng.uniform(0.01, 0.02, channels).astype(np.float32), rng.standard_normal(channels, np.float32)
+    attrs = {"groups": groups, "padding": (1, 1, 1, 1), "x_zero_point": 7, "out_dtype": "float32"}
     inputs = (x, weight, scale, bias, residual)
     (expected,) = get("qconv2d").run_reference(inputs, get("qconv2d").complete_attrs(attrs))
     for isa in _core.available_isas():

@@ -17,7 +17,7 @@ from rushlight.quant.trial import MARGIN
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.model import load
-from rushlight.runtime.passes import canonicalize
+from rushlight.runtime.passes import canonicalize, fuse_epilogues
 from rushlight.runtime.passes.lower_quant import lower_quant
 from rushlight.runtime.program import Program
 from rushlight.runtime.reference import run_reference
@@ -55,10 +55,12 @@ def sqnr(expected: Any, got: Any) -> float:
     return float(10 * np.log10((expected**2).sum() / ((expected - got) ** 2).sum()))
 
 
-def operators(program: Program) -> Counter[str]:
+def operators(program: Program, fused: bool = False) -> Counter[str]:
     graph = program.graph.clone()
     canonicalize(graph)
     lower_quant(graph)
+    if fused:
+        fuse_epilogues(graph)
     return Counter(node.op.name for node in graph.nodes)
 
 
@@ -125,8 +127,9 @@ def test_float_readers_of_a_float_value_take_it_unrounded() -> None:
     y = b.layer_norm(b.input("x", np.float32, ("N", 8)))
     b.output("out", b.layer_norm(b.add(b.linear(y, weights(8, 8), weights(8)), y)))
     data = RNG.standard_normal((16, 8)).astype(np.float32)
-    counts = operators(quantize(b.build(), {"x": data}, all_layers=True))
-    assert counts == {"layer_norm": 2, "quantize": 1, "qlinear": 1, "add": 1}
+    quantized = quantize(b.build(), {"x": data}, all_layers=True)
+    assert operators(quantized) == {"layer_norm": 2, "quantize": 1, "qlinear": 1, "add": 1}
+    assert operators(quantized, fused=True) == {"layer_norm": 2, "quantize": 1, "qlinear": 1}
 
 
 def linear_program() -> Program:

@@ -94,6 +94,8 @@ class QuantizedConvolution:
 
         They refer to this object's constants: keep it alive until they have run.
         """
+        if residual is not None and self.attrs["out_dtype"] == "float32":
+            raise UnsupportedError("float residual of an integer convolution on a GPU")
         out_shape, _ = self.out_type(shape)
         if 0 in out_shape:
             return []

@@ -37,7 +37,7 @@ MAX_DEPTH = (2**31 - 1) // (255 * 128)
 
 _EPILOGUE = {
     "x_zero_point": X_ZERO_POINT,
-    "residual_scale": Attr("float", 0.0, "factor of the residual; its zero point is inside bias"),
+    "residual_scale": Attr("float", 0.0, "factor of a uint8 residual; its zero point is inside bias"),
     **RANGE,
     "out_dtype": Attr("str", "uint8", choices=("uint8", "float32")),
     **ACTIVATION_ATTRS,
@@ -67,16 +67,16 @@ def _check_epilogue(
     activation: str,
     **_: float,
 ) -> TensorType:
-    check_uint8(residual=residual)
     check_bytes(x_zero_point=x_zero_point)
     check_range(qmin, qmax)
     if out_dtype == "uint8" and activation != "none":
         raise ShapeError(f"activation {activation} needs out_dtype float32")
     check_vector("scale", scale, np.dtype(np.float32), channels)
     check_vector("bias", bias, np.dtype(np.float32), channels)
-    if residual is not None and residual.shape != shape:
-        raise ShapeError(f"residual is {residual}, the result has shape {list(shape)}")
-    return TensorType(np.dtype(out_dtype), shape)
+    out = TensorType(np.dtype(out_dtype), shape)
+    if residual is not None and residual != out:
+        raise ShapeError(f"residual is {residual}, must be {out} as the result")
+    return out
 
 
 def _finish(
@@ -93,9 +93,11 @@ def _finish(
 ) -> Array:
     """From the exact sums to the result; `scale` and `bias` broadcast to the shape of `acc`."""
     v = fma(acc.astype(np.float32), scale, bias)
+    if out_dtype == "float32":
+        return activate(v if residual is None else v + residual, **activation)
     if residual is not None:
         v = fma(residual.astype(np.float32), np.float32(residual_scale), v)
-    return to_uint8(v, qmin, qmax) if out_dtype == "uint8" else activate(v, **activation)
+    return to_uint8(v, qmin, qmax)
 
 
 def _infer_qconv2d(
@@ -171,7 +173,7 @@ define(
     reference=_qconv2d,
     cases=qconv2d_cases,
     doc="Convolution of uint8 x with int8 weight [O, I / groups, KH, KW]: v = fma(sum((x - x_zero_point) w), scale[o], "
-    "bias[o]), then v = fma(residual, residual_scale, v).",
+    "bias[o]), then v = fma(residual, residual_scale, v), or v + residual of float32. residual has the result's type.",
     tolerance=0.0,
 )
 
@@ -215,7 +217,7 @@ define(
     reference=_qlinear,
     cases=qlinear_cases,
     doc="Product of uint8 x [..., K] and int8 weight [N, K]: v = fma(sum((x - x_zero_point) w), scale[n], bias[n]), "
-    "then v = fma(residual, residual_scale, v).",
+    "then v = fma(residual, residual_scale, v), or v + residual of float32. residual has the result's type.",
     tolerance=0.0,
 )
 

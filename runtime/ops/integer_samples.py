@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,17 @@ def _epilogue(channels: int, depth: int) -> tuple[Array, Array]:
     return sample((channels,), low=0.3 * width, high=width, seed=2), sample((channels,), low=110, high=146, seed=3)
 
 
+def _residual(shape: Sequence[int] | None, attrs: Mapping[str, Any]) -> tuple[Array, ...]:
+    """What is added to a result of this shape, if anything."""
+    if shape is None:
+        return ()
+    return (sample(shape, low=-20, high=20, seed=4) if attrs.get("out_dtype") == "float32" else _bytes(shape, 4),)
+
+
 def qconv2d_cases() -> Iterator[Case]:
     def case(x: Sequence[int], weight: Sequence[int], out: Sequence[int] | None = None, **attrs: Any) -> Case:
         inputs = (_bytes(x), _weights(weight), *_epilogue(weight[0], max(1, int(np.prod(weight[1:])))))
-        return Case(inputs if out is None else (*inputs, _bytes(out, 4)), {"x_zero_point": 117, **attrs})
+        return Case((*inputs, *_residual(out, attrs)), {"x_zero_point": 117, **attrs})
 
     yield case((1, 8, 9, 3), (16, 3, 3, 3), stride=(2, 2), padding=(0, 0, 1, 1))
     yield case((2, 7, 5, 4), (5, 4, 1, 1), qmin=20, qmax=200)
@@ -38,7 +45,7 @@ def qconv2d_cases() -> Iterator[Case]:
     yield case((1, 3, 8, 9), (6, 3, 5, 5), padding=(2, 2, 2, 2), layout="NCHW", x_zero_point=255)
     yield case((1, 4, 4, 8), (3, 8, 1, 1), out_dtype="float32")
     yield case((1, 4, 4, 8), (3, 8, 1, 1), out_dtype="float32", activation="clamp", alpha=120.0, beta=128.0)
-    yield case((1, 4, 4, 8), (3, 8, 1, 1), (1, 4, 4, 3), out_dtype="float32", activation="relu", residual_scale=0.1)
+    yield case((1, 4, 4, 8), (3, 8, 1, 1), (1, 4, 4, 3), out_dtype="float32", activation="relu")
     yield case((1, 1, 1, 1), (1, 1, 1, 1))
     yield case((0, 4, 4, 2), (3, 2, 3, 3))
 
@@ -46,13 +53,14 @@ def qconv2d_cases() -> Iterator[Case]:
 def qlinear_cases() -> Iterator[Case]:
     def case(x: Sequence[int], outputs: int, residual: bool = False, **attrs: Any) -> Case:
         inputs = (_bytes(x), _weights((outputs, x[-1])), *_epilogue(outputs, x[-1]))
-        extra = (_bytes((*x[:-1], outputs), 4),) if residual else ()
-        return Case((*inputs, *extra), {"x_zero_point": 128, **attrs})
+        added = _residual((*x[:-1], outputs) if residual else None, attrs)
+        return Case((*inputs, *added), {"x_zero_point": 128, **attrs})
 
     yield case((1, 1), 1)
     yield case((7,), 3)
     yield case((5, 65), 33)
     yield case((2, 3, 64), 17, residual=True, residual_scale=1.25, x_zero_point=3)
+    yield case((5, 65), 33, residual=True, out_dtype="float32", activation="relu")
     yield case((4, 31), 10, qmin=128)
     yield case((4, 31), 10, out_dtype="float32")
     yield case((4, 31), 10, out_dtype="float32", activation="sigmoid")

@@ -8,8 +8,8 @@ from ..ir import Graph, Node, Value
 from ..ops.activation import ACTIVATIONS, match_activation
 from .rewrite import Rewriter, Rules, with_constant
 
-WITH_RESIDUAL = ("conv2d", "linear")
-"""Layers that can add a tensor before their activation."""
+WITH_RESIDUAL = ("conv2d", "linear", "qlinear")
+"""Layers that can add a float tensor before their activation."""
 
 
 def fuse_layers(graph: Graph) -> bool:
@@ -42,15 +42,26 @@ def _fuse_residual(rewriter: Rewriter, node: Node) -> Value | None:
     candidates: list[tuple[Node, Value]] = []
     for value, other in (node.inputs, node.inputs[::-1]):
         layer = _open_layer(rewriter, value, *WITH_RESIDUAL)
-        if layer is not None and other is not None and layer.inputs[3] is None and other.type == layer.output.type:
+        if layer is not None and other is not None and _can_add(layer) and other.type == layer.output.type:
             candidates.append((layer, other))
     if not candidates:
         return None
     if len(candidates) == 2:
         candidates.sort(key=lambda candidate: rewriter.builder.graph.nodes.index(candidate[0]))
     layer, other = candidates[-1]
-    (out,) = rewriter.builder.add_node(layer.op.name, [*layer.inputs[:3], other], layer.attrs, layer.name)
+    (out,) = rewriter.builder.add_node(
+        layer.op.name, [*layer.inputs[: _residual(layer)], other], layer.attrs, layer.name
+    )
     return out
+
+
+def _can_add(layer: Node) -> bool:
+    return layer.output.dtype.kind == "f" and all(value is None for value in layer.inputs[_residual(layer) :])
+
+
+def _residual(layer: Node) -> int:
+    """Which input the residual is."""
+    return layer.op.inputs.index("residual?")
 
 
 def _fuse_fma(rewriter: Rewriter, node: Node) -> Value | None:

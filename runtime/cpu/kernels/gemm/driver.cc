@@ -140,7 +140,7 @@ class GemmRun {
     tile_.dst = dst + (batch_offset(p_.dst_batch) + begin * p_.dst_row + column) * kernel_.dst_bytes;
     if (residual) {
       const int64_t at = batch_offset(p_.residual_batch) + begin * p_.residual_row + column;
-      tile_.residual = residual + at * kernel_.src_bytes;
+      tile_.residual = residual + at * kernel_.dst_bytes;
     }
     variant.run(tile_);
   }

@@ -56,8 +56,7 @@ RL_INLINE void finish_f32(const GemmTile& tile, const V (&acc)[MR][NV]) {
     RL_UNROLL
     for (int j = 0; j < NV; ++j) v[j] = acc[i][j];
     if (residual) {
-      RL_UNROLL
-      for (int j = 0; j < NV; ++j) v[j] = v[j] + load_n(residual + j * kWidth, lanes_of<Full>(columns, j));
+      add_floats<Full>(residual, columns, v);
       residual += residual_row;
     }
     store_floats<Full>(dst, columns, v, limits);
@@ -67,39 +66,50 @@ RL_INLINE void finish_f32(const GemmTile& tile, const V (&acc)[MR][NV]) {
 
 template <bool Full, int NV>
 struct Scales {
-  explicit RL_INLINE Scales(const GemmTile& tile) : columns(tile.columns), residual_scale(set(tile.residual_scale)) {
+  explicit RL_INLINE Scales(const GemmTile& tile) : columns(tile.columns) {
     load_columns<Full>(tile.scale, columns, scale);
     load_columns<Full>(tile.bias, columns, bias);
   }
 
-  RL_INLINE void apply(const VI (&acc)[NV], const uint8_t* residual, V (&v)[NV]) const {
+  RL_INLINE void apply(const VI (&acc)[NV], V (&v)[NV]) const {
     RL_UNROLL
     for (int j = 0; j < NV; ++j) v[j] = fma(to_float(acc[j]), scale[j], bias[j]);
-    if (!residual) return;
-    RL_UNROLL
-    for (int j = 0; j < NV; ++j) {
-      v[j] = fma(to_float(load_u8_n(residual + j * kWidth, lanes_of<Full>(columns, j))), residual_scale, v[j]);
-    }
   }
 
   int64_t columns;
-  V residual_scale, scale[NV], bias[NV];
+  V scale[NV], bias[NV];
 };
+
+template <bool Full, int NV>
+RL_INLINE void add_floats(const float* residual, int64_t columns, V (&v)[NV]) {
+  RL_UNROLL
+  for (int j = 0; j < NV; ++j) v[j] = v[j] + load_n(residual + j * kWidth, lanes_of<Full>(columns, j));
+}
+
+template <bool Full, int NV>
+RL_INLINE void add_bytes(const uint8_t* residual, V scale, int64_t columns, V (&v)[NV]) {
+  RL_UNROLL
+  for (int j = 0; j < NV; ++j)
+    v[j] = fma(to_float(load_u8_n(residual + j * kWidth, lanes_of<Full>(columns, j))), scale, v[j]);
+}
 
 template <bool Full, int MR, int NV>
 RL_INLINE void finish_u8s8(const GemmTile& tile, float* dst, bool, const VI (&acc)[MR][NV]) {
   const int64_t m = tile.m, dst_row = tile.dst_row, residual_row = tile.residual_row;
   const FloatLimits limits(tile);
   const Scales<Full, NV> scales(tile);
-  const uint8_t* residual = reinterpret_cast<const uint8_t*>(tile.residual);
+  const float* residual = reinterpret_cast<const float*>(tile.residual);
   RL_UNROLL
   for (int i = 0; i < MR; ++i) {
     if (i >= m) break;
     V v[NV];
-    scales.apply(acc[i], residual, v);
+    scales.apply(acc[i], v);
+    if (residual) {
+      add_floats<Full>(residual, scales.columns, v);
+      residual += residual_row;
+    }
     store_floats<Full>(dst, scales.columns, v, limits);
     dst += dst_row;
-    if (residual) residual += residual_row;
   }
 }
 
@@ -231,7 +241,7 @@ RL_INLINE void finish_u8s8(const GemmTile& tile, uint8_t* dst, bool fits_int, co
   constexpr int kRows = NV < 3 ? 4 / NV : 1;  // that make one vector of bytes
   const int64_t m = tile.m, dst_row = tile.dst_row, residual_row = tile.residual_row;
   const Scales<Full, NV> scales(tile);
-  const V limit = set(tile.hi);
+  const V limit = set(tile.hi), residual_scale = set(tile.residual_scale);
   const Bytes lo = set_bytes(tile.lo), hi = set_bytes(tile.hi);
   const uint8_t* residual = reinterpret_cast<const uint8_t*>(tile.residual);
   RL_UNROLL
@@ -244,14 +254,17 @@ RL_INLINE void finish_u8s8(const GemmTile& tile, uint8_t* dst, bool fits_int, co
     for (int r = 0; r < kRows; ++r) {
       if (i + r >= MR || i + r >= m) break;
       V v[NV];
-      scales.apply(acc[(i + r) % MR], residual, v);
+      scales.apply(acc[(i + r) % MR], v);
+      if (residual) {
+        add_bytes<Full>(residual, residual_scale, scales.columns, v);
+        residual += residual_row;
+      }
       if (!fits_int) {
         RL_UNROLL
         for (int j = 0; j < NV; ++j) v[j] = min(limit, v[j]);
       }
       RL_UNROLL
       for (int j = 0; j < NV; ++j) ints[r * NV + j] = round_int(v[j]);
-      if (residual) residual += residual_row;
     }
     const Bytes bytes = clamp_bytes(pack_bytes(ints), lo, hi);
     store_parts<Full, NV, kRows>(dst, dst_row, m - i, bytes, scales.columns);

@@ -5,9 +5,9 @@
 //
 //   f32f32f32         v = sum started at bias[n], one fused multiply-add a term;   v += residual[m][n]
 //   u8s8u8, u8s8f32   v = fma(float(sum - zp * sum of weight[n]), scale[n], bias[n]);
-//                     v = fma(float(residual[m][n]), residual_scale, v), with a u8 residual
+//                     v = fma(float(residual[m][n]), residual_scale, v) of u8, v += residual[m][n] of f32
 //
-// dst[m][n] = activation(v); u8: clamped to 0...255 or narrower, rounded to nearest even.
+// dst[m][n] = activation(v), residual has its type; u8: clamped to 0...255 or narrower, rounded to nearest even.
 // m = (i * oh + oy) * ow + ox. Taps outside of the image read 0, or the zero point; they are multiplied like the
 // others. A matrix of m rows is m images of one pixel: images = m, oh = ow = ih = iw = kh = kw = 1, src_image = its row
 // stride. A convolution in g groups is a batch of g products: batch = {1, g}, k and n of one group, src_batch = {0, k},

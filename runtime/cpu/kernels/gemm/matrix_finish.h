@@ -49,7 +49,7 @@ class Finishing {
     } else {
       finish_u8s8<false>(tile_, reinterpret_cast<Dst*>(tile_.dst), fits_int_, acc);
     }
-    next_tile<Dst, uint8_t, kTogether>(tile_);
+    next_tile<Dst, kTogether>(tile_);
     sums_ += kTogether;
     rest_ -= kTogether;
   }

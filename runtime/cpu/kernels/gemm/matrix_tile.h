@@ -181,7 +181,7 @@ void multiply_group(const GemmTile& group, int64_t column, int64_t width, Sums& 
   GemmTile part = group;
   part.columns = group.columns - column < N * kTileRows ? group.columns - column : N * kTileRows;
   part.dst += column * int64_t(sizeof(Dst));
-  part.residual += part.residual ? column : 0;
+  part.residual += part.residual ? column * int64_t(sizeof(Dst)) : 0;
   part.scale += column;
   part.bias += part.bias ? column : 0;
   const bool fits_int = results_fit_int<N>(part);
@@ -195,7 +195,7 @@ void multiply_group(const GemmTile& group, int64_t column, int64_t width, Sums& 
     for (int64_t row = 0; row < group.m; row += R * kTileRows) {
       if (end == depth) {
         part.m = group.m - row < R * kTileRows ? group.m - row : R * kTileRows;
-        fetch_destination<Dst, uint8_t, N>(part);
+        fetch_destination<Dst, N>(part);
       }
       load_sums<R, N>(begin == 0 ? starts : sums[row], begin == 0 ? 0 : kBlockColumns);
       accumulate_tiles<R, N, Rest>(group, group.rows + row, columns, begin, end, next, finishing);
@@ -204,7 +204,7 @@ void multiply_group(const GemmTile& group, int64_t column, int64_t width, Sums& 
       if (end == depth) {
         finishing.begin(part, &sums[row], fits_int);
         part.dst += R * kTileRows * part.dst_row * int64_t(sizeof(Dst));
-        if (part.residual) part.residual += R * kTileRows * part.residual_row;
+        if (part.residual) part.residual += R * kTileRows * part.residual_row * int64_t(sizeof(Dst));
       }
     }
     begin = end;
@@ -232,7 +232,7 @@ void tile_matrix(const GemmTile& whole) {
     }
     group.rows += kGroupRows;
     group.dst += kGroupRows * group.dst_row * int64_t(sizeof(Dst));
-    if (group.residual) group.residual += kGroupRows * group.residual_row;
+    if (group.residual) group.residual += kGroupRows * group.residual_row * int64_t(sizeof(Dst));
   }
   finishing.advance(finishing.steps());
 }

@@ -86,20 +86,20 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, const st
 }
 
 // Asks for the lines of the first `m` rows of the tile in dst, to be written, and in residual, while the products run.
-template <class Dst, class Residual, int NV>
+template <class Dst, int NV>
 RL_INLINE void fetch_destination(const GemmTile& tile) {
   constexpr int kLine = 64;
   for (int64_t i = 0; i < tile.m; ++i) {
     const std::byte* const dst = tile.dst + i * tile.dst_row * int64_t(sizeof(Dst));
     for (int at = 0; at < NV * kWidth * int(sizeof(Dst)); at += kLine) __builtin_prefetch(dst + at, 1);
     if (!tile.residual) continue;
-    const std::byte* const residual = tile.residual + i * tile.residual_row * int64_t(sizeof(Residual));
-    for (int at = 0; at < NV * kWidth * int(sizeof(Residual)); at += kLine) __builtin_prefetch(residual + at, 0);
+    const std::byte* const residual = tile.residual + i * tile.residual_row * int64_t(sizeof(Dst));
+    for (int at = 0; at < NV * kWidth * int(sizeof(Dst)); at += kLine) __builtin_prefetch(residual + at, 0);
   }
 }
 
 // Activates the rows of a finished tile and goes on to the MR rows below.
-template <class Dst, class Residual, int MR>
+template <class Dst, int MR>
 RL_INLINE void next_tile(GemmTile& tile) {
   if (tile.activates) {
     for (int64_t i = 0; i < tile.m; ++i) {
@@ -109,12 +109,12 @@ RL_INLINE void next_tile(GemmTile& tile) {
   }
   tile.rows += MR;
   tile.dst += MR * tile.dst_row * int64_t(sizeof(Dst));
-  if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Residual));
+  if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Dst));
 }
 
 // Runs the tiles over the panel, whose steps begin after `header` bytes: chunk by chunk, that each is read from L2 once
 // and what follows it is fetched meanwhile. start(acc) gives the first sums, finish(tile, acc) takes the last.
-template <class Step, class Dst, class Residual, int MR, int NV, class Start, class Finish>
+template <class Step, class Dst, int MR, int NV, class Start, class Finish>
 RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Finish finish) {
   using Acc = typename Step::Acc;
   constexpr int64_t kStep = NV * kWidth * 4, kLine = 64;
@@ -141,13 +141,13 @@ RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Fi
           for (int j = 0; j < NV; ++j) acc[i][j] = partial[i * NV + j];
         }
       }
-      if (is_last) fetch_destination<Dst, Residual, NV>(tile);
+      if (is_last) fetch_destination<Dst, NV>(tile);
       const int64_t next_step = next < fetched ? kLine : 0;
       accumulate<Step>(tile, panel, next ? next : panel, next_step, acc);
       if (next) next += next_step * tile.taps * tile.steps;
       if (is_last) {
         finish(tile, acc);
-        next_tile<Dst, Residual, MR>(tile);
+        next_tile<Dst, MR>(tile);
       } else {
         RL_UNROLL
         for (int i = 0; i < MR; ++i) {
@@ -178,14 +178,14 @@ void tile_f32(const GemmTile& whole) {
       for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
     }
   };
-  run_chunks<Step, float, float, MR, NV>(
-      whole, 0, start, [=](const GemmTile& tile, const V(&acc)[MR][NV]) __attribute__((always_inline)) {
-        if (is_full) {
-          finish_f32<true>(tile, acc);
-        } else {
-          finish_f32<false>(tile, acc);
-        }
-      });
+  run_chunks<Step, float, MR, NV>(whole, 0, start,
+                                  [=](const GemmTile& tile, const V(&acc)[MR][NV]) __attribute__((always_inline)) {
+                                    if (is_full) {
+                                      finish_f32<true>(tile, acc);
+                                    } else {
+                                      finish_f32<false>(tile, acc);
+                                    }
+                                  });
 }
 
 template <class Step, class Dst, int MR, int NV>
@@ -207,7 +207,7 @@ void tile_u8s8(const GemmTile& whole) {
       finish_u8s8<false>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
     }
   };
-  run_chunks<Step, Dst, uint8_t, MR, NV>(whole, NV * kWidth * 4, start, finish);
+  run_chunks<Step, Dst, MR, NV>(whole, NV * kWidth * 4, start, finish);
 }
 
 }  // namespace
