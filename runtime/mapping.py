@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from contextlib import suppress
 
 import numpy as np
 
@@ -33,6 +34,17 @@ def release(array: Array) -> None:
 
     Other arrays, and those that are not contiguous, are left as they are.
     """
+    _advise(array, mmap.MADV_DONTNEED)
+
+
+def prefer_huge_pages(array: Array) -> None:
+    """Asks the system to read an array in a read-only mapped file in huge pages where it has them, for all processes
+    that map the file. Other arrays, and those that are not contiguous, are left as they are."""
+    with suppress(OSError):  # a system without any
+        _advise(array, mmap.MADV_HUGEPAGE)
+
+
+def _advise(array: Array, advice: int) -> None:
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -46,4 +58,4 @@ def release(array: Array) -> None:
         return
     begin = array.ctypes.data - file.ctypes.data
     first = begin // mmap.PAGESIZE * mmap.PAGESIZE
-    base.madvise(mmap.MADV_DONTNEED, first, begin + array.nbytes - first)
+    base.madvise(advice, first, begin + array.nbytes - first)

@@ -8,7 +8,7 @@ import pytest
 import rushlight as rl
 from benchmarks.load import mapped_kilobytes
 from rushlight.runtime.cpu.backend import best_isa, cpu_backend
-from rushlight.runtime.mapping import map_file, release
+from rushlight.runtime.mapping import map_file, prefer_huge_pages, release
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.prepare import prepare
 from rushlight.runtime.reference import run_reference
@@ -35,6 +35,18 @@ def test_released_pages_leave_and_come_back(numbers: Path) -> None:
     assert array.sum() == total == (len(array) - 1) * len(array) // 2
 
 
+def test_huge_pages_are_asked_for_and_shared(numbers: Path) -> None:
+    """Whether there are any is up to the system; the file is read as before, and given back as before."""
+    array = np.frombuffer(map_file(numbers), np.int64)
+    prefer_huge_pages(array[3:])
+    flags = [line for line in Path("/proc/self/smaps").read_text().splitlines() if line.startswith("VmFlags")]
+    if Path("/sys/kernel/mm/transparent_hugepage/enabled").exists():
+        assert any(" hg" in line and " ms" in line and " wr" not in line for line in flags)
+    assert array.sum() == (len(array) - 1) * len(array) // 2
+    release(array)
+    assert mapped_kilobytes(numbers)["Rss"] == 0
+
+
 def test_other_memory_is_left_alone(numbers: Path) -> None:
     own = np.arange(1 << 16)
     private = np.memmap(numbers, np.int64, "c")
@@ -42,6 +54,7 @@ def test_other_memory_is_left_alone(numbers: Path) -> None:
     mapped = np.frombuffer(map_file(numbers), np.int64)
     for array in (own, private, own[:0], mapped[:0], mapped[::3]):
         release(array)
+        prefer_huge_pages(array)
     np.testing.assert_array_equal(own, np.arange(1 << 16))
     assert (private == 7).all()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..ir import Value
-from ..mapping import release
+from ..mapping import prefer_huge_pages, release
 from ..ops import Array
 from ..program import PackedWeight
 from .lowering import Backend, Packed
@@ -73,4 +73,5 @@ def check_weights(weights: Sequence[Packed], given: Sequence[PackedWeight], back
         size = backend.packed_bytes(weight.row, weight.params)
         if (found.symbol, found.params, found.data.nbytes) != (weight.row.symbol, weight.params, size):
             raise FormatError(f"a packed weight of {weight.row.symbol} does not fit its operator")
+        prefer_huge_pages(found.data)
     return [found.data for found in given]
