@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/rnn/integer_product.h"
+#include "kernels/vec/vnni.h"
 
 namespace rushlight {
 namespace {
@@ -17,14 +18,7 @@ struct ByteStep {
   static RL_INLINE void store(uint8_t* to, VI q) { store_u8(to, q); }
   static RL_INLINE VI broadcast(const uint8_t* p) { return set_i(*reinterpret_cast<const int32_t*>(p)); }
   static RL_INLINE VI load(const int8_t* p) { return load_i(reinterpret_cast<const int32_t*>(p)); }
-  // Not the intrinsic: GCC 12 copies its accumulators through the stack.
-  static RL_INLINE void multiply_add(VI& acc, VI a, VI w) {
-#if defined(__AVX512VNNI__)
-    asm("vpdpbusd %2, %1, %0" : "+v"(acc.r) : "v"(a.r), "v"(w.r));
-#else
-    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.r) : "x"(a.r), "x"(w.r));
-#endif
-  }
+  static RL_INLINE void multiply_add(VI& acc, VI a, VI w) { dot_bytes(acc, a, w); }
 };
 
 }  // namespace

@@ -2,13 +2,14 @@
 #pragma once
 
 #include "kernels/gemm/activate.h"
+#include "kernels/vec/vnni.h"
 #include "kernels/winograd/transform_f32.h"
 #include "kernels/winograd/transform_u8s8.h"
 
 namespace rushlight {
 namespace {
 
-// A step of two s16 without VNNI.
+// A step of two s16.
 struct StepS16 {
   using Acc = VI;
   static RL_INLINE VI start() { return set_i(0); }
@@ -16,7 +17,9 @@ struct StepS16 {
   static RL_INLINE VI load(const std::byte* p) { return load_i(reinterpret_cast<const int32_t*>(p)); }
   static RL_INLINE void store(std::byte* p, VI a) { store_i(reinterpret_cast<int32_t*>(p), a); }
   static RL_INLINE void multiply_add(VI& acc, VI a, VI b) {
-#if defined(__AVX512BW__)
+#if defined(RL_VNNI)
+    dot_words(acc, a, b);
+#elif defined(__AVX512BW__)
     acc = acc + VI{_mm512_madd_epi16(a.r, b.r)};
 #elif defined(__AVX2__)
     acc = acc + VI{_mm256_madd_epi16(a.r, b.r)};
