@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..plan.lowering import KernelStep
 from ..types import Dim
+from .winograd import why_direct
 
 
 def reason(step: KernelStep) -> str:
@@ -32,15 +33,9 @@ def _gemm(step: KernelStep) -> str:
     text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
     text += f", {groups} groups" if groups > 1 else ""
     if (kh, kw) == (3, 3):
-        text += f", direct: {_no_winograd(step)}"
+        height, width = node.output.shape[1:3]
+        text += f", direct: {why_direct(node.attrs, weight.data, height, width, step.row.isa)}"
     return text
-
-
-def _no_winograd(step: KernelStep) -> str:
-    attrs = step.node.attrs
-    if attrs["groups"] != 1 or (*attrs["stride"], *attrs["dilation"]) != (1, 1, 1, 1):
-        return "Winograd's method needs one group, stride and dilation 1"
-    return "Winograd's transforms and weights would cost more than they save"
 
 
 def _winograd(step: KernelStep) -> str:

@@ -64,7 +64,28 @@ def choose_exact_tile(
     if isa in _TILED:
         return None
     tiles = [tile for tile in TILES if _fits(filters, tile)]
-    return _choose(attrs, filters.shape, height, width, tiles, _BYTES if isa.endswith("vnni") else _WORDS)
+    return _choose(attrs, filters.shape, height, width, tiles, _exact_costs(isa))
+
+
+def why_direct(attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, isa: str) -> str:
+    """Why the choice for 3 x 3 filters, float or int8, was the direct sum; `isa` as above. One clause."""
+    if not _applies(attrs, filters.shape):
+        return "Winograd's method needs one group, stride and dilation 1"
+    if filters.dtype != np.float32:
+        if isa in _TILED:
+            return "tile registers multiply bytes so fast that Winograd's method has nothing to save"
+        if _choose(attrs, filters.shape, height, width, TILES, _exact_costs(isa)):
+            return "with these weights, sums of Winograd tiles that would pay may leave 32 bits"
+    return "Winograd's transforms and weights would cost more than they save"
+
+
+def _exact_costs(isa: str) -> _Costs:
+    return _BYTES if isa.endswith("vnni") else _WORDS
+
+
+def _applies(attrs: Mapping[str, Any], filters: tuple[int, ...]) -> bool:
+    ones = (attrs["groups"], *attrs["stride"], *attrs["dilation"])
+    return filters[2:] == (3, 3) and ones == (1, 1, 1, 1, 1)
 
 
 def _fits(filters: Array, tile: int) -> bool:
@@ -83,9 +104,9 @@ def _choose(
     tiles: Sequence[int],
     costs: _Costs,
 ) -> int | None:
-    n, c, *kernel = filters
-    if kernel != [3, 3] or attrs["groups"] != 1 or (*attrs["stride"], *attrs["dilation"]) != (1, 1, 1, 1):
+    if not _applies(attrs, filters):
         return None
+    n, c = filters[:2]
     rows, columns = (size if isinstance(size, int) else _UNKNOWN for size in (height, width))
     n = -(-n // 16) * 16
     best, least = None, 9 * c * n * (rows * columns + costs.fetch_direct) / costs.gain

@@ -13,7 +13,8 @@ from rushlight.runtime.cpu.activation import KINDS
 from rushlight.runtime.cpu.backend import cpu_backend
 from rushlight.runtime.cpu.lower.gemm import NEUTRAL
 from rushlight.runtime.cpu.params import pack_params
-from rushlight.runtime.cpu.winograd import choose_exact_tile
+from rushlight.runtime.cpu.reasons import reason
+from rushlight.runtime.cpu.winograd import choose_exact_tile, why_direct
 from rushlight.runtime.execution import Execution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.plan import Plan
@@ -145,6 +146,25 @@ def test_choice() -> None:
     assert choose(np.full((16, 1900, 3, 3), -128, np.int8), 56) is None  # and 2^29
 
 
+@pytest.mark.parametrize(
+    ("weight", "size", "isa", "why"),
+    [
+        (np.full((64, 64, 3, 3), 40, np.int8), 56, "amxint8", "tile registers multiply bytes so fast"),
+        (np.full((64, 1900, 3, 3), -128, np.int8), 56, "avx2", "tiles that would pay may leave 32 bits"),
+        (np.full((128, 130, 3, 3), 127, np.int8), 28, "avx512vnni", "tiles that would pay may leave 32 bits"),
+        (np.full((64, 3, 3, 3), 40, np.int8), 224, "avx2", "would cost more"),
+        (np.ones((64, 3, 3, 3), np.float32), 224, "avx2", "would cost more"),
+    ],
+    ids=["registers", "both-tiles", "larger-tile", "bytes", "floats"],
+)
+def test_reasons(weight: Array, size: int, isa: str, why: str) -> None:
+    if weight.dtype == np.int8:
+        assert choose_exact_tile(ATTRS, weight, size, size, isa) is None
+    assert why in why_direct(ATTRS, weight, size, size, isa)
+    strided = {**ATTRS, "stride": (2, 2)}
+    assert why_direct(strided, weight, size, size, isa) == "Winograd's method needs one group, stride and dilation 1"
+
+
 @pytest.mark.parametrize("types", ["u8s8u8", "u8s8f32"])
 def test_lowering(types: str) -> None:
     """A convolution with everything in its epilogue through plans for every instruction set, at two batch sizes."""
@@ -164,6 +184,7 @@ def test_lowering(types: str) -> None:
         assert isinstance(step, KernelStep)
         family = "gemm" if isa == "amxint8" else "winograd"
         assert (step.family, step.row.types, step.row.isa) == (family, types, isa)
+        assert ("tile registers" if isa == "amxint8" else "25% of the multiplications") in reason(step)
         given = [np.random.default_rng(4).integers(0, 256, (3, 20, 20, c), np.uint8) for c in (128, 128)]
         for images in (3, 1):
             arrays = [np.ascontiguousarray(a[:images]) for a in given]
