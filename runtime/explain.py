@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .cpu import _core
+from .cpu.backend import ISAS
 from .cpu.reasons import reason
 from .ir import Node, Value
 from .model import Model
@@ -53,7 +54,7 @@ class Explanation:
     """All steps of one method at one choice of sizes, and the bounds that shares refer to.
 
     `f32_flops`, `int8_ops` (operations a second), `read_bytes` and `cache_bytes` (bytes a second) were measured on the
-    threads that the model uses.
+    threads and with the instruction sets that the model uses.
     """
 
     steps: list[StepReport]
@@ -76,7 +77,7 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
     sizes = target.sizes(arrays)
     runs = [target.timed(arrays) for _ in range(WARM_UPS + REPEATS)][WARM_UPS:]
     times = [int(t) for t in np.median(np.array(runs), axis=0)] if runs[0] else []
-    flops, ops, read, cache = _core.measure_peaks(model.threads)
+    flops, ops, read, cache = _core.measure_peaks(model.threads, ISAS[model.isa])
     peaks = {"f32": flops, "int8": ops, "memory": read, "cache": cache}
     binding = target.execution(sizes).binding
     bands = {index: group.describe() for group in binding.groups for index in range(group.first, group.end)}

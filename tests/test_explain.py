@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rushlight as rl
-from rushlight.runtime.cpu import reasons
+from rushlight.runtime.cpu import _core, reasons
 from rushlight.runtime.cpu.backend import best_isa, cpu_backend
 from rushlight.runtime.cpu.params import families
 from rushlight.runtime.explain import REFERENCE, StepReport, explain
@@ -101,6 +101,23 @@ def test_bytes_beyond_the_cache_are_held_against_memory() -> None:
     model = rl.load(builder.build(), threads=1)
     bounds = [explain(model, {"x": weights(size)}).steps[0].bound for size in (1000, 1 << 24)]
     assert bounds == ["cache", "memory"]
+
+
+def test_peaks_are_of_the_instruction_sets_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them differ much: no noise hides that."""
+    builder = rl.GraphBuilder()
+    builder.output("y", builder.exp(builder.input("x", np.float32, (8,))))
+    monkeypatch.setenv("RUSHLIGHT_FORCE_ISA", "generic")
+    found = explain(rl.load(builder.build(), threads=1), {"x": weights(8)})
+    flops, ops, _, cache = _core.measure_peaks(1)
+    assert flops > 1.5 * found.f32_flops
+    assert ops > 1.5 * found.int8_ops
+    assert cache > 1.2 * found.cache_bytes
+
+
+def test_peaks_need_instruction_sets_that_there_are() -> None:
+    with pytest.raises(ValueError, match="this CPU lacks sse9"):
+        _core.measure_peaks(1, ["generic", "sse9"])
 
 
 def test_a_concatenation_counts_every_part_once() -> None:

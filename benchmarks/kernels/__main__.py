@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks.kernels import products, streams
 from rushlight.runtime.cpu import _core
+from rushlight.runtime.cpu.backend import ISAS
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     parser.add_argument("--kinds", choices=["all", "products", "streams"], default="all")
     parser.add_argument("--seconds", type=float, default=0.1, help="time for each kernel and shape")
     args = parser.parse_args()
-    peaks = _core.measure_peaks(args.threads)
+    peaks = _core.measure_peaks(args.threads, ISAS[args.isa] if args.isa else None)
     flops, ops, read, cache = (peak / 1e9 for peak in peaks)
     print(
         f"{args.threads} threads: f32 {flops:.0f} GFLOP/s, int8 {ops:.0f} GOP/s, read {read:.1f} GB/s from memory, "

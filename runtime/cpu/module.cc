@@ -1,6 +1,7 @@
 // The nanobind module: kernel tables, single kernels for tests, bound plans for models.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -9,6 +10,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <optional>
 
 #include "calls.h"
 #include "isa.h"
@@ -36,6 +38,17 @@ KernelRef kernel_or_throw(const std::string& symbol) {
   if (!(available_isas() >> int(kernel.row->isa) & 1))
     throw nb::value_error((symbol + ": this CPU lacks " + isa_name(kernel.row->isa)).c_str());
   return kernel;
+}
+
+uint32_t isas_or_throw(const std::vector<std::string>& names) {
+  uint32_t mask = 0;
+  for (const std::string& name : names) {
+    int isa = 0;
+    while (isa < kIsas && name != isa_name(Isa(isa))) ++isa;
+    if (isa == kIsas || !(available_isas() >> isa & 1)) throw nb::value_error(("this CPU lacks " + name).c_str());
+    mask |= 1u << isa;
+  }
+  return mask;
 }
 
 std::vector<std::byte> params_or_throw(const KernelRef& kernel, nb::bytes params) {
@@ -274,14 +287,16 @@ NB_MODULE(_core, m) {
   m.def("usable_cpus", &usable_cpus);
   m.def(
       "measure_peaks",
-      [](int threads) {
+      [](int threads, const std::optional<std::vector<std::string>>& isas) {
         if (threads < 1) throw nb::value_error("threads must be at least 1");
+        const uint32_t mask = isas ? isas_or_throw(*isas) : available_isas();
         nb::gil_scoped_release release;
-        const Peaks peaks = measure_peaks(threads);
+        const Peaks peaks = measure_peaks(threads, mask);
         return std::make_tuple(peaks.f32_flops, peaks.int8_ops, peaks.read_bytes, peaks.cache_bytes);
       },
-      "threads"_a = 1,
-      "(f32 FLOP/s, u8 x s8 operations/s, bytes read/s from memory, from cache) of this machine, measured in 0.4 s.");
+      "threads"_a = 1, "isas"_a = nb::none(),
+      "(f32 FLOP/s, u8 x s8 operations/s, bytes read/s from memory, from cache) of this machine with the best of some "
+      "instruction sets (default all available), measured in 0.4 s.");
   m.def(
       "tasks",
       [](const std::string& symbol, nb::bytes params) {

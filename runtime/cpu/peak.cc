@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <iterator>
 #include <memory>
 
 #include "isa.h"
@@ -23,8 +22,6 @@ namespace {
 
 constexpr int64_t kMemoryBytes = 128 << 20;  // more than the second-level cache of any CPU
 constexpr int64_t kCacheBytes = 256 << 10;   // fits the second-level cache of any CPU that has one of some size
-
-bool is_available(Isa isa) { return available_isas() >> int(isa) & 1; }
 
 // Seconds of the fastest of `runs` runs of `work` on every thread.
 template <class Work>
@@ -44,9 +41,15 @@ double best_seconds(int threads, int runs, Work work) {
   return best;
 }
 
+// The first of a table's entries, best first, whose instruction set is in `isas`; every CPU can run the last.
+template <class Entry, size_t N>
+const Entry& best_of(uint32_t isas, const Entry (&entries)[N]) {
+  return *std::find_if(entries, entries + N - 1, [isas](const Entry& entry) { return isas >> int(entry.isa) & 1; });
+}
+
 template <size_t N>
-double measure_ops(int threads, const Instruction (&instructions)[N]) {
-  const Instruction& best = *std::find_if(instructions, instructions + N, [](auto& i) { return is_available(i.isa); });
+double measure_ops(int threads, uint32_t isas, const Instruction (&instructions)[N]) {
+  const Instruction& best = best_of(isas, instructions);
   // Many runs of half a millisecond: on a busy machine some of them are not interrupted.
   const int64_t rounds = 100000 / best.cycles;
   constexpr int kRuns = 100;
@@ -59,9 +62,8 @@ double measure_ops(int threads, const Instruction (&instructions)[N]) {
 }
 
 // Bytes a second that all threads read together, each a buffer of its own, `repeats` times over.
-double measure_read(int threads, int64_t bytes, int repeats) {
-  const Reading& best =
-      *std::find_if(std::begin(kReading), std::end(kReading), [](auto& r) { return is_available(r.isa); });
+double measure_read(int threads, uint32_t isas, int64_t bytes, int repeats) {
+  const Reading& best = best_of(isas, kReading);
   const size_t all = std::max(size_t(bytes * threads), kHugePage);
   const auto release = [all](std::byte* data) { unmap_pages(data, all); };
   const std::unique_ptr<std::byte, decltype(release)> buffer(map_pages(all), release);
@@ -76,9 +78,9 @@ double measure_read(int threads, int64_t bytes, int repeats) {
 
 }  // namespace
 
-Peaks measure_peaks(int threads) {
-  return {measure_ops(threads, kF32), measure_ops(threads, kInt8), measure_read(threads, kMemoryBytes, 1),
-          measure_read(threads, kCacheBytes, 64)};
+Peaks measure_peaks(int threads, uint32_t isas) {
+  return {measure_ops(threads, isas, kF32), measure_ops(threads, isas, kInt8),
+          measure_read(threads, isas, kMemoryBytes, 1), measure_read(threads, isas, kCacheBytes, 64)};
 }
 
 }  // namespace rushlight

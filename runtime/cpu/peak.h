@@ -1,6 +1,8 @@
 // What this machine can do at most, measured: the yardstick of benchmarks and of `explain`.
 #pragma once
 
+#include <cstdint>
+
 namespace rushlight {
 
 struct Peaks {
@@ -10,7 +12,7 @@ struct Peaks {
   double cache_bytes;  // a second, from buffers that fit it
 };
 
-// Takes some 0.3 s. Uses the widest instruction set of this CPU.
-Peaks measure_peaks(int threads);
+// Takes some 0.3 s. Uses the best of the instruction sets `isas`, bits of available_isas().
+Peaks measure_peaks(int threads, uint32_t isas);
 
 }  // namespace rushlight
