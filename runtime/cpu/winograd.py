@@ -70,7 +70,7 @@ def choose_exact_tile(
 def why_direct(attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, isa: str) -> str:
     """Why the choice for 3 x 3 filters, float or int8, was the direct sum; `isa` as above. One clause."""
     if not _applies(attrs, filters.shape):
-        return "Winograd's method needs one group, stride and dilation 1"
+        return "Winograd's method needs stride and dilation 1"
     if filters.dtype != np.float32:
         if isa in _TILED:
             return "tile registers multiply bytes so fast that Winograd's method has nothing to save"
@@ -84,8 +84,7 @@ def _exact_costs(isa: str) -> _Costs:
 
 
 def _applies(attrs: Mapping[str, Any], filters: tuple[int, ...]) -> bool:
-    ones = (attrs["groups"], *attrs["stride"], *attrs["dilation"])
-    return filters[2:] == (3, 3) and ones == (1, 1, 1, 1, 1)
+    return filters[2:] == (3, 3) and (*attrs["stride"], *attrs["dilation"]) == (1, 1, 1, 1)
 
 
 def _fits(filters: Array, tile: int) -> bool:
@@ -106,13 +105,12 @@ def _choose(
 ) -> int | None:
     if not _applies(attrs, filters):
         return None
-    n, c = filters[:2]
+    n, c = -(-filters[0] // attrs["groups"] // 16) * 16, filters[1]  # of a group
     rows, columns = (size if isinstance(size, int) else _UNKNOWN for size in (height, width))
-    n = -(-n // 16) * 16
     best, least = None, 9 * c * n * (rows * columns + costs.fetch_direct) / costs.gain
     for tile in tiles:
         places, points = -(-rows // tile) * -(-columns // tile), (tile + 2) ** 2
-        one_place = costs.product * c * n + costs.transform * (c + n)
+        one_place = costs.product * c * n + costs.transform * (-(-c // 16) * 16 + n)
         cost = points * (places * one_place + costs.fetch * c * n)
         if cost < least:
             best, least = tile, cost

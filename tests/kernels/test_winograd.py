@@ -50,19 +50,20 @@ def geometry(shape: Any, tile: int, **changes: Any) -> dict[str, Any]:
     images, ih, iw, c, n, (top, left, bottom, right) = shape
     return {
         "images": images, "ih": ih, "iw": iw, "oh": ih + top + bottom - 2, "ow": iw + left + right - 2, "ph": top,
-        "pw": left, "c": c, "n": n, "tile": tile, "src_image": ih * iw * c, "src_row": iw * c, "src_pixel": c,
-        "dst_row": n, "residual_row": n, "src_zero_point": 0, "activation": 0, "alpha": 0.0, "beta": 0.0,
-        "residual_scale": 0.0,
+        "pw": left, "groups": 1, "c": c, "n": n, "tile": tile, "src_image": ih * iw * c, "src_row": iw * c,
+        "src_pixel": c, "dst_row": n, "residual_row": n, "src_zero_point": 0, "activation": 0, "alpha": 0.0,
+        "beta": 0.0, "residual_scale": 0.0,
     } | changes  # fmt: skip
 
 
-def convolve(src: Array, weight: Array, shape: Any) -> Array:
+def convolve(src: Array, weight: Array, shape: Any, groups: int = 1) -> Array:
     """In float64, NHWC."""
     top, left, bottom, right = shape[5]
     if 0 in src.shape or 0 in weight.shape:
         return np.zeros((src.shape[0], shape[1] + top + bottom - 2, shape[2] + left + right - 2, weight.shape[0]))
     padded = F.pad(torch.from_numpy(src.astype(np.float64)).permute(0, 3, 1, 2), (left, right, top, bottom))
-    return F.conv2d(padded, torch.from_numpy(weight.astype(np.float64))).permute(0, 2, 3, 1).numpy()
+    filters = torch.from_numpy(weight.astype(np.float64))
+    return F.conv2d(padded, filters, groups=groups).permute(0, 2, 3, 1).numpy()
 
 
 def case(shape: Any) -> dict[str, Array]:
@@ -153,6 +154,29 @@ def test_bits_do_not_depend_on_batch(row: Any, tile: int) -> None:
     for i in range(shape[0]):
         single = given | {name: given[name][i : i + 1] for name in ("src", "residual", "dst")}
         assert same_bits(run(row, params | {"images": 1}, **single), every[i : i + 1])
+
+
+GROUPED = (2, 9, 10, 5, 20, (1, 1, 1, 1)), (1, 15, 30, 24, 24, (1, 0, 1, 0)), (1, 4, 5, 33, 1, (1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("shape", GROUPED, ids=str)
+@both_tiles
+@every_row
+def test_groups(row: Any, tile: int, shape: Any) -> None:
+    """The bits of a convolution for every group; `shape` is that of one."""
+    groups, (c, n) = 3, shape[3:5]
+    whole = (*shape[:3], groups * c, groups * n, shape[5])
+    given = case(whole)
+    given["weight"] = np.ascontiguousarray(given["weight"][:, :c])
+    changes = {"groups": groups, "c": c, "n": n}
+    every = run(row, geometry(whole, tile, **changes), **given)
+    assert same_bits(run(row, geometry(whole, tile, **changes), threads=3, chunk=2, **given), every)
+    for group in range(groups):
+        columns = slice(group * n, group * n + n)
+        part = {name: np.ascontiguousarray(given[name][..., columns]) for name in ("bias", "residual", "dst")}
+        part["src"] = np.ascontiguousarray(given["src"][..., group * c : group * c + c])
+        part["weight"] = given["weight"][columns]
+        assert same_bits(run(row, geometry(shape, tile), **part), every[..., columns])
 
 
 @both_tiles
@@ -246,18 +270,23 @@ def test_choice() -> None:
     assert choose_tile(ATTRS, (64, 64, 3, 3), 1, 1) is None
     assert choose_tile(ATTRS, (64, 64, 5, 5), 56, 56) is None
     assert choose_tile(ATTRS, (64, 64, 1, 3), 56, 56) is None
-    for change in ({"groups": 2}, {"stride": (2, 1)}, {"dilation": (1, 2)}):
+    for change in ({"stride": (2, 1)}, {"dilation": (1, 2)}):
         assert choose_tile({**ATTRS, **change}, (64, 64, 3, 3), 56, 56) is None
+    assert choose_tile({**ATTRS, "groups": 14}, (336, 24, 3, 3), 14, 14) == 4
+    assert choose_tile({**ATTRS, "groups": 37}, (888, 24, 3, 3), 7, 7) is None
+    assert choose_tile({**ATTRS, "groups": 64}, (64, 2, 3, 3), 56, 56) is None  # registers of 16 columns, one in use
 
 
-@pytest.mark.parametrize(("size", "kernel"), [(12, "winograd"), ("H", "winograd"), (2, "gemm")])
-def test_lowering(size: Any, kernel: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "groups", "kernel"), [(12, 1, "winograd"), ("H", 1, "winograd"), (12, 2, "winograd"), (2, 1, "gemm")]
+)
+def test_lowering(size: Any, groups: int, kernel: str) -> None:
     """A convolution with everything in its epilogue through a plan, at two batch sizes."""
     rng = np.random.default_rng(3)
-    weight, bias = rng.standard_normal((48, 32, 3, 3), np.float32), rng.standard_normal(48, np.float32)
+    weight, bias = rng.standard_normal((48, 32 // groups, 3, 3), np.float32), rng.standard_normal(48, np.float32)
     b = GraphBuilder()
     x, residual = b.input("x", np.float32, ("N", size, size, 32)), b.input("r", np.float32, ("N", size, size, 48))
-    attrs = {"layout": "NHWC", "padding": (1, 1, 1, 1), "activation": "leaky_relu", "alpha": 0.1}
+    attrs = {"layout": "NHWC", "padding": (1, 1, 1, 1), "activation": "leaky_relu", "alpha": 0.1, "groups": groups}
     b.output("out", b.add_node("conv2d", [x, weight, bias, residual], attrs)[0])
     plan = Plan(b.graph, cpu_backend(_core.available_isas()[-1]))
     (step,) = plan.steps
@@ -270,6 +299,6 @@ def test_lowering(size: Any, kernel: str) -> None:
         arrays = [np.ascontiguousarray(a[:images]) for a in given]
         sizes = {str(s): pixels if str(s) == "H" else images for s in b.graph.symbols}
         outs.append(Execution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0])
-    sums = convolve(given[0], weight, (3, pixels, pixels, 32, 48, (1, 1, 1, 1))) + bias + given[1]
+    sums = convolve(given[0], weight, (3, pixels, pixels, 32, 48, (1, 1, 1, 1)), groups) + bias + given[1]
     assert np.abs(outs[0] - np.where(sums < 0, 0.1 * sums, sums)).max() <= 1e-5 * np.abs(sums).max()
     assert same_bits(outs[0][:1], outs[1])

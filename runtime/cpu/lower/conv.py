@@ -68,9 +68,12 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
 
 
 def _lower_winograd(node: Node, lower: Lowering, row: KernelRow, x: Value, filters: Array, tile: int) -> bool:
-    n, c, kh, kw = filters.shape
+    outputs, c, kh, kw = filters.shape
+    groups = node.attrs["groups"]
     epilogue = {"src_zero_point": 0, "residual_scale": 0.0} | epilogue_params(node.attrs, node.output)
-    static: dict[str, Param] = {"c": c, "n": n, "tile": tile, "src_zero_point": epilogue["src_zero_point"]}
+    static: dict[str, Param] = {
+        "groups": groups, "c": c, "n": outputs // groups, "tile": tile, "src_zero_point": epilogue["src_zero_point"],
+    }  # fmt: skip
     images, ih, iw = x.shape[:3]
     oh, ow = node.output.shape[1:3]
     top, left = node.attrs["padding"][:2]

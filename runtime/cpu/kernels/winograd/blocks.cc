@@ -39,10 +39,10 @@ WinogradBlocks winograd_blocks(const WinogradFormat& format, const WinogradParam
 
   // A block of tiles reads all weights, a block of panels transforms all patches again: neither may be small.
   const int64_t wanted =
-      std::clamp<int64_t>(blocks.tiles * (weight_bytes / kWinogradStepBytes) / kTaskSteps, 1, kTasks);
+      std::clamp<int64_t>(p.groups * blocks.tiles * (weight_bytes / kWinogradStepBytes) / kTaskSteps, 1, kTasks);
   const int64_t most_panel_blocks = std::min(panels.count(), std::max<int64_t>(2, winograd_granules(p) / kMinGranules));
   const bool is_near = weight_bytes <= kNearWeights;
-  while (blocks.blocks * blocks.panel_blocks < wanted) {
+  while (p.groups * blocks.blocks * blocks.panel_blocks < wanted) {
     if (blocks.tiles > blocks.blocks * 2 * kMinTiles) {
       ++blocks.blocks;
     } else if (blocks.panel_blocks < most_panel_blocks) {
@@ -58,7 +58,7 @@ WinogradBlocks winograd_blocks(const WinogradFormat& format, const WinogradParam
   blocks.blocks = ceil_div(blocks.tiles, blocks.block);
   blocks.panel_block = ceil_div(panels.count(), blocks.panel_blocks);
   blocks.panel_blocks = ceil_div(panels.count(), blocks.panel_block);
-  blocks.tasks = blocks.blocks * blocks.panel_blocks;
+  blocks.tasks = p.groups * blocks.blocks * blocks.panel_blocks;
   blocks.patch_point = odd_lines((blocks.block + 1) * blocks.patch_row);
   blocks.product_point = odd_lines((blocks.block + 1) * product_bytes);
   return blocks;

@@ -65,7 +65,8 @@ class WinogradRun {
     const int64_t block = task / blocks_.panel_blocks;
     if (block != block_) {
       block_ = block;
-      begin_ = block * blocks_.block;
+      group_ = block / blocks_.blocks;
+      begin_ = block % blocks_.blocks * blocks_.block;
       end_ = std::min(begin_ + blocks_.block, blocks_.tiles);
       for (int64_t tile = begin_; tile < end_; ++tile) transform_patch(tile);
     }
@@ -73,7 +74,7 @@ class WinogradRun {
     const int64_t end = std::min(begin + blocks_.panel_block, panels_.count());
     for (int64_t index = begin; index < end; ++index) {
       const WinogradPanel panel = panels_.panel(index);
-      const std::byte* const weights = weight_ + panel.offset;
+      const std::byte* const weights = weight_ + group_ * winograd_weight_bytes(format_, p_) + panel.offset;
       result_.correction = format_.is_integer() ? reinterpret_cast<const int32_t*>(weights) : nullptr;
       product_.weights = weights + (format_.is_integer() ? panel.granules * kWinogradGranule * kWinogradStepBytes : 0);
       product_.tiles = end_ - begin_;
@@ -93,7 +94,7 @@ class WinogradRun {
   void transform_patch(int64_t tile) {
     const Place at = place(tile);
     const int64_t y = at.y - p_.ph, x = at.x - p_.pw, side = p_.tile + 2;
-    patch_.image = src_ + at.image * p_.src_image * kernel_.src_bytes;
+    patch_.image = src_ + (at.image * p_.src_image + group_ * p_.c) * kernel_.src_bytes;
     patch_.at = y * p_.src_row + x * p_.src_pixel;
     patch_.y_begin = std::clamp<int64_t>(-y, 0, side);
     patch_.y_end = std::clamp<int64_t>(p_.ih - y, 0, side);
@@ -106,14 +107,14 @@ class WinogradRun {
 
   void transform_result(const WinogradPanel& panel, int64_t tile) {
     const Place at = place(tile);
-    const int64_t pixel = (at.image * p_.oh + at.y) * p_.ow + at.x;
+    const int64_t pixel = (at.image * p_.oh + at.y) * p_.ow + at.x, column = group_ * p_.n + panel.column;
     result_.products = products_ + (tile - begin_) * panel.granules * kWinogradGranule * kWinogradStepBytes;
     result_.columns = std::min(panel.granules * kWinogradGranule, p_.n - panel.column);
-    result_.bias = bias_ ? bias_ + panel.column : nullptr;
-    result_.scale = scale_ ? scale_ + panel.column : nullptr;
-    const int64_t residual = (pixel * p_.residual_row + panel.column) * kernel_.src_bytes;
+    result_.bias = bias_ ? bias_ + column : nullptr;
+    result_.scale = scale_ ? scale_ + column : nullptr;
+    const int64_t residual = (pixel * p_.residual_row + column) * kernel_.src_bytes;
     result_.residual = residual_ ? residual_ + residual : nullptr;
-    result_.dst = dst_ + (pixel * p_.dst_row + panel.column) * kernel_.dst_bytes;
+    result_.dst = dst_ + (pixel * p_.dst_row + column) * kernel_.dst_bytes;
     result_.rows = int(std::min(p_.tile, p_.oh - at.y));
     result_.cols = int(std::min(p_.tile, p_.ow - at.x));
     kernel_.transform_result[variant_of_size()](result_);
@@ -144,7 +145,7 @@ class WinogradRun {
   WinogradPatch patch_{};
   WinogradResult result_{};
   WinogradProduct product_{};
-  int64_t block_ = -1, begin_ = 0, end_ = 0;  // the block whose patches are transformed
+  int64_t block_ = -1, group_ = 0, begin_ = 0, end_ = 0;  // the block whose patches are transformed
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ inline int64_t winograd_steps(const WinogradFormat& format, const WinogradParams
 inline int64_t winograd_column_steps(const WinogradFormat& format, const WinogradParams& p) {
   return winograd_points(p) * winograd_steps(format, p) + format.is_integer();
 }
+// Of one group, as are panels.
 inline int64_t winograd_weight_bytes(const WinogradFormat& format, const WinogradParams& p) {
   return winograd_column_steps(format, p) * winograd_granules(p) * kWinogradGranule * kWinogradStepBytes;
 }
@@ -59,8 +60,8 @@ class WinogradPanels {
   int64_t granules_, count_, column_bytes_;
 };
 
-// Tasks are blocks of panels (fastest) by blocks of tiles. Scratch memory: transformed patches [point][tile][step],
-// then the products of one panel [point][tile][column]. Both have one row more than tiles.
+// Tasks are blocks of panels (fastest) by blocks of tiles by groups. Scratch memory: transformed patches
+// [point][tile][step], then the products of one panel [point][tile][column]. Both have one row more than tiles.
 struct WinogradBlocks {
   int64_t tile_rows, tile_columns, tiles;  // in an image; in all
   int64_t block, blocks;                   // tiles

@@ -98,10 +98,13 @@ void pack_matrix(const WinogradFormat& format, const WinogradParams& p, const El
 }  // namespace
 
 void pack_winograd(const WinogradFormat& format, const WinogradParams& p, const void* src, std::byte* dst) {
-  if (format.is_integer()) {
-    pack_matrix<int8_t, int, int16_t>(format, p, static_cast<const int8_t*>(src), dst);
-  } else {
-    pack_matrix<float, double, float>(format, p, static_cast<const float*>(src), dst);
+  const int64_t elements = p.n * p.c * kTaps * kTaps, bytes = winograd_weight_bytes(format, p);
+  for (int64_t group = 0; group < p.groups; ++group, dst += bytes) {
+    if (format.is_integer()) {
+      pack_matrix<int8_t, int, int16_t>(format, p, static_cast<const int8_t*>(src) + group * elements, dst);
+    } else {
+      pack_matrix<float, double, float>(format, p, static_cast<const float*>(src) + group * elements, dst);
+    }
   }
 }
 

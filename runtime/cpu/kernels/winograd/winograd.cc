@@ -24,6 +24,7 @@ constexpr Field kFields[] = {
     RL_FIELD(P, 'i', ow),
     RL_FIELD(P, 'i', ph),
     RL_FIELD(P, 'i', pw),
+    RL_FIELD(P, 'i', groups),
     RL_FIELD(P, 'i', c),
     RL_FIELD(P, 'i', n),
     RL_FIELD(P, 'i', tile),
@@ -67,7 +68,7 @@ double cost_ns(const Row& row, const void* params) {
   const double tiles = double(winograd_blocks(format, p).tiles), bytes = double(winograd_weight_bytes(format, p));
   const double columns = double(winograd_granules(p) * kWinogradGranule);
   const double transforms = tiles * double(winograd_points(p)) * (double(p.c) + columns) / (rate / 8);
-  return std::max(tiles * bytes / double(kWinogradStepBytes) / rate + transforms, bytes / 10);
+  return double(p.groups) * std::max(tiles * bytes / double(kWinogradStepBytes) / rate + transforms, bytes / 10);
 }
 
 size_t scratch_bytes(const Row& row, const void* params) {
@@ -75,7 +76,8 @@ size_t scratch_bytes(const Row& row, const void* params) {
 }
 
 size_t packed_bytes(const Row& row, const void* params) {
-  return size_t(winograd_weight_bytes(winograd_format(row), params_of(params)));
+  const P& p = params_of(params);
+  return size_t(p.groups * winograd_weight_bytes(winograd_format(row), p));
 }
 
 void pack(const Row& row, const void* params, const void* src, void* dst) {

@@ -5,7 +5,8 @@
 //   order u8s8u8, u8s8f32   as gemm makes them of the same sum and the same operands
 //
 // A patch is the (tile + 2) x (tile + 2) pixels that tile x tile results need; pixels outside of the image are 0, or
-// the zero point. A result takes 2.25 (tile 4) or 4 (tile 2) multiplications a channel instead of 9.
+// the zero point. A result takes 2.25 (tile 4) or 4 (tile 2) multiplications a channel instead of 9. c and n are the
+// channels and columns of a group: group g reads the channels from g * c on and writes the columns from g * n on.
 //
 // Floats: the matrices are those of polynomials at the points 0, +-3/4, +-3/2, infinity (tile 4) or 0, +-1, infinity
 // (tile 2): all of A and B is exact in float. B^T along columns, then along rows; one chain of fused multiply-adds over
@@ -25,9 +26,9 @@
 // bytes), nothing is read or written outside of the elements named above. dst may be residual itself, and overlaps
 // nothing else. bias and residual are optional; scale belongs to the u8 types.
 //
-// pack: src is weight[n][c][3][3], f32 or s8, dense. The columns, padded to 16 with zeros, are cut into panels
-// (layout.h); a panel holds its transformed weights as [point][step][columns], a step being 4 bytes: one f32 or, of two
-// neighbouring channels, s16. Before them, for u8 types: int32 -zp * sum of weights a column.
+// pack: src is weight[groups][n][c][3][3], f32 or s8, dense. A group's columns, padded to 16 with zeros, are cut into
+// panels (layout.h); a panel holds its transformed weights as [point][step][columns], a step being 4 bytes: one f32 or,
+// of two neighbouring channels, s16. Before them, for u8 types: int32 -zp * sum of weights a column.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +38,7 @@ namespace rushlight {
 
 struct WinogradParams {
   int64_t images, ih, iw, oh, ow, ph, pw;
-  int64_t c, n;
+  int64_t groups, c, n;
   int64_t tile;  // 2 or 4: results in a row of a tile
   int64_t src_image, src_row, src_pixel;
   int64_t dst_row, residual_row;  // from pixel to pixel; images are dense
