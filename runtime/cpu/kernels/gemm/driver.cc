@@ -117,15 +117,17 @@ class GemmRun {
     tile_.columns = std::min(panel.granules * kGranule, p_.n - panel.column);
     tile_.scale = offset_or_null(call_.operand[kGemmScale], bias);
     tile_.bias = offset_or_null(call_.operand[kGemmBias], bias);
-    const int64_t tiles = ceil_div(end - begin, highest_variant(variants));
+    // As a rule one tile, often of few steps: a division would take as long as some of them.
+    const int64_t height = highest_variant(variants), rows = end - begin;
+    const int64_t tiles = rows <= height ? 1 : ceil_div(rows, height);
     const int64_t panel_bytes = panel.granules * kGranule * layout_.column_bytes();
     tile_.next =
         fetches && tiles >= kFetchingTiles && panel_bytes <= kFetchedBytes ? tile_.panel + panel_bytes : nullptr;
-    tile_.chunk = tile_.taps == 1 && end - begin <= kChunkedRows
+    tile_.chunk = tile_.taps == 1 && rows <= kChunkedRows
                       ? gemm_chunk(tile_.steps, panel.granules * kGranule * kStepBytes)
                       : tile_.steps;
     tile_.streams = tiles == 1;
-    const int64_t whole = (end - begin) / highest_variant(variants) * highest_variant(variants);
+    const int64_t whole = tiles * height == rows ? rows : (tiles - 1) * height;
     if (whole > 0) run_tiles(lowest_variant(variants, whole), begin, begin + whole, panel.column);
     if (begin + whole == end) return;
     tile_.next = nullptr;

@@ -22,46 +22,59 @@ RL_INLINE void load_columns(const float* p, int64_t columns, V (&out)[NV]) {
   for (int j = 0; j < NV; ++j) out[j] = p ? load_n(p + j * kWidth, lanes_of<Full>(columns, j)) : zero();
 }
 
-struct FloatLimits {
-  explicit RL_INLINE FloatLimits(const GemmTile& tile)
-      : has_lo(tile.lo > -__builtin_inff()), has_hi(tile.hi < __builtin_inff()), lo(set(tile.lo)), hi(set(tile.hi)) {}
-  bool has_lo, has_hi;
-  V lo, hi;
-};
-
-template <bool Full, int NV>
-RL_INLINE void store_floats(float* dst, int64_t columns, V (&v)[NV], const FloatLimits& limits) {
-  if (limits.has_lo) {
+// Limits that are infinite change nothing.
+template <int MR, int NV>
+RL_INLINE void limit_floats(const GemmTile& tile, V (&v)[MR][NV]) {
+  if (tile.lo > -__builtin_inff()) {
+    const V lo = set(tile.lo);
     RL_UNROLL
-    for (int j = 0; j < NV; ++j) v[j] = max(limits.lo, v[j]);
+    for (int i = 0; i < MR; ++i) {
+      RL_UNROLL
+      for (int j = 0; j < NV; ++j) v[i][j] = max(lo, v[i][j]);
+    }
   }
-  if (limits.has_hi) {
+  if (tile.hi < __builtin_inff()) {
+    const V hi = set(tile.hi);
     RL_UNROLL
-    for (int j = 0; j < NV; ++j) v[j] = min(limits.hi, v[j]);
+    for (int i = 0; i < MR; ++i) {
+      RL_UNROLL
+      for (int j = 0; j < NV; ++j) v[i][j] = min(hi, v[i][j]);
+    }
   }
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) store_n(dst + j * kWidth, v[j], lanes_of<Full>(columns, j));
 }
 
 template <bool Full, int MR, int NV>
-RL_INLINE void finish_f32(const GemmTile& tile, const V (&acc)[MR][NV]) {
-  const int64_t m = tile.m, columns = tile.columns, dst_row = tile.dst_row, residual_row = tile.residual_row;
-  const FloatLimits limits(tile);
-  float* dst = reinterpret_cast<float*>(tile.dst);
+RL_INLINE void add_floats(const GemmTile& tile, V (&v)[MR][NV]) {
+  if (!tile.residual) return;
+  const int64_t m = tile.m, columns = tile.columns, residual_row = tile.residual_row;
   const float* residual = reinterpret_cast<const float*>(tile.residual);
   RL_UNROLL
   for (int i = 0; i < MR; ++i) {
     if (i >= m) break;
-    V v[NV];
     RL_UNROLL
-    for (int j = 0; j < NV; ++j) v[j] = acc[i][j];
-    if (residual) {
-      add_floats<Full>(residual, columns, v);
-      residual += residual_row;
-    }
-    store_floats<Full>(dst, columns, v, limits);
+    for (int j = 0; j < NV; ++j) v[i][j] = v[i][j] + load_n(residual + j * kWidth, lanes_of<Full>(columns, j));
+    residual += residual_row;
+  }
+}
+
+template <bool Full, int MR, int NV>
+RL_INLINE void store_floats(const GemmTile& tile, const V (&v)[MR][NV]) {
+  const int64_t m = tile.m, columns = tile.columns, dst_row = tile.dst_row;
+  float* dst = reinterpret_cast<float*>(tile.dst);
+  RL_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    if (i >= m) break;
+    RL_UNROLL
+    for (int j = 0; j < NV; ++j) store_n(dst + j * kWidth, v[i][j], lanes_of<Full>(columns, j));
     dst += dst_row;
   }
+}
+
+template <bool Full, int MR, int NV>
+RL_INLINE void finish_f32(const GemmTile& tile, V (&acc)[MR][NV]) {
+  add_floats<Full>(tile, acc);
+  limit_floats(tile, acc);
+  store_floats<Full>(tile, acc);
 }
 
 template <bool Full, int NV>
@@ -81,12 +94,6 @@ struct Scales {
 };
 
 template <bool Full, int NV>
-RL_INLINE void add_floats(const float* residual, int64_t columns, V (&v)[NV]) {
-  RL_UNROLL
-  for (int j = 0; j < NV; ++j) v[j] = v[j] + load_n(residual + j * kWidth, lanes_of<Full>(columns, j));
-}
-
-template <bool Full, int NV>
 RL_INLINE void add_bytes(const uint8_t* residual, V scale, int64_t columns, V (&v)[NV]) {
   RL_UNROLL
   for (int j = 0; j < NV; ++j)
@@ -94,23 +101,14 @@ RL_INLINE void add_bytes(const uint8_t* residual, V scale, int64_t columns, V (&
 }
 
 template <bool Full, int MR, int NV>
-RL_INLINE void finish_u8s8(const GemmTile& tile, float* dst, bool, const VI (&acc)[MR][NV]) {
-  const int64_t m = tile.m, dst_row = tile.dst_row, residual_row = tile.residual_row;
-  const FloatLimits limits(tile);
+RL_INLINE void finish_u8s8(const GemmTile& tile, float*, bool, const VI (&acc)[MR][NV]) {
   const Scales<Full, NV> scales(tile);
-  const float* residual = reinterpret_cast<const float*>(tile.residual);
+  V v[MR][NV];
   RL_UNROLL
-  for (int i = 0; i < MR; ++i) {
-    if (i >= m) break;
-    V v[NV];
-    scales.apply(acc[i], v);
-    if (residual) {
-      add_floats<Full>(residual, scales.columns, v);
-      residual += residual_row;
-    }
-    store_floats<Full>(dst, scales.columns, v, limits);
-    dst += dst_row;
-  }
+  for (int i = 0; i < MR; ++i) scales.apply(acc[i], v[i]);
+  add_floats<Full>(tile, v);
+  limit_floats(tile, v);
+  store_floats<Full>(tile, v);
 }
 
 // Whether no result of these columns, before it is limited, comes near 2^31.

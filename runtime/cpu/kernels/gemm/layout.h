@@ -45,7 +45,9 @@ class GemmLayout {
       : steps_(runs * ceil_div(depth, step_depth(format.step))),
         header_(format.step == GemmStep::f32 ? 0 : int64_t(sizeof(int32_t))),
         granules_(ceil_div(n, kGranule)),
-        panels_(ceil_div(granules_, widest(format.granules))) {}
+        panels_(ceil_div(granules_, widest(format.granules))),
+        least_(panels_ > 0 ? granules_ / panels_ : 0),
+        wide_(granules_ - panels_ * least_) {}
 
   // So many granules that two panels fit into L2, at least half of what the tiles can take.
   int64_t widest(int64_t granules) const {
@@ -60,13 +62,13 @@ class GemmLayout {
   int64_t bytes() const { return granules_ * kGranule * column_bytes(); }
 
   GemmPanel panel(int64_t index) const {
-    const int64_t least = granules_ / panels_, wide = granules_ % panels_;
-    const int64_t first = index * least + (index < wide ? index : wide);
-    return {first * kGranule, least + (index < wide), first * kGranule * column_bytes()};
+    const int64_t first = index * least_ + (index < wide_ ? index : wide_);
+    return {first * kGranule, least_ + (index < wide_), first * kGranule * column_bytes()};
   }
 
  private:
   int64_t steps_, header_, granules_, panels_;
+  int64_t least_, wide_;  // granules of a panel; how many panels have one more
 };
 
 // Rows of a block that take panels chunk by chunk. Of more of them, keeping the sums in between costs more than reading
@@ -76,8 +78,8 @@ constexpr int64_t kChunkedRows = 64;
 // How many steps a chunk has, of a panel of so many, that it stays in L1 while all rows take it.
 inline int64_t gemm_chunk(int64_t steps, int64_t step_bytes) {
   constexpr int64_t bytes = 24 << 10;
-  const int64_t chunks = ceil_div(steps * step_bytes, bytes);
-  return chunks > 1 ? ceil_div(steps, chunks) : steps;
+  if (steps * step_bytes <= bytes) return steps;
+  return ceil_div(steps, ceil_div(steps * step_bytes, bytes));
 }
 
 // The sums of whole tiles in between; no tile is higher than sixteen rows.

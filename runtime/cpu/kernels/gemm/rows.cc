@@ -34,8 +34,10 @@ struct Range {
   int64_t begin, end;
 };
 Range inside(int64_t begin, int64_t end, int64_t stride, int64_t offset, int64_t limit) {
-  const int64_t first = offset >= 0 ? 0 : ceil_div(-offset, stride);
-  const int64_t last = limit > offset ? ceil_div(limit - offset, stride) : 0;
+  // Divisions take as long as copying a short row.
+  const auto steps = [stride](int64_t distance) { return stride == 1 ? distance : ceil_div(distance, stride); };
+  const int64_t first = offset >= 0 ? 0 : steps(-offset);
+  const int64_t last = limit > offset ? steps(limit - offset) : 0;
   const int64_t clamped = std::clamp(first, begin, end);
   return {clamped, std::clamp(last, clamped, end)};
 }
@@ -154,11 +156,24 @@ void GemmRows::point_runs(const Element* src, const Segment& s) {
 
 template <class Dst, class Src>
 void GemmRows::copy_rows(const Src* src, const Segment& s) {
+  const int64_t row_bytes = p_.kh * run_bytes_;
+  if (is_dense(int64_t(sizeof(Dst)))) {
+    std::byte* const first = copies_ + s.at * row_bytes;
+    const Src* const pixel = src + s.image * p_.src_image + s.oy * p_.src_row + s.ox_begin * p_.k;
+    convert(pixel, reinterpret_cast<Dst*>(first), (s.ox_end - s.ox_begin) * p_.k);
+    return point(pointers_ + s.at, pointers_ + s.at + (s.ox_end - s.ox_begin), first, row_bytes);
+  }
   for (int64_t ox = s.ox_begin; ox < s.ox_end; ++ox) {
     for (int64_t ky = 0; ky < p_.kh; ++ky) copy_run<Dst>(src + s.image * p_.src_image, s, ox, ky);
     const int64_t index = s.at + ox - s.ox_begin;
-    pointers_[index] = copies_ + index * p_.kh * run_bytes_;
+    pointers_[index] = copies_ + index * row_bytes;
   }
+}
+
+// Whether the rows of a segment follow each other in src, and copies of such elements without a gap too.
+bool GemmRows::is_dense(int64_t element_bytes) const {
+  return p_.kh * p_.kw * p_.sh * p_.sw == 1 && p_.ph == 0 && p_.pw == 0 && p_.ow <= p_.iw && p_.oh <= p_.ih &&
+         p_.src_pixel == p_.k && p_.k * element_bytes == run_bytes_;
 }
 
 // Copies what one kernel row covers, padding included, to its place.

@@ -31,6 +31,7 @@ class GemmRows {
   void point_taps(const std::byte* src, const Segment& segment);
   template <class Element>
   void point_runs(const Element* src, const Segment& segment);
+  bool is_dense(int64_t element_bytes) const;
   template <class Dst, class Src>
   void copy_rows(const Src* src, const Segment& segment);
   template <class Dst, class Src>

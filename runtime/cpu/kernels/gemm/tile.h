@@ -179,7 +179,7 @@ void tile_f32(const GemmTile& whole) {
     }
   };
   run_chunks<Step, float, MR, NV>(whole, 0, start,
-                                  [=](const GemmTile& tile, const V(&acc)[MR][NV]) __attribute__((always_inline)) {
+                                  [=](const GemmTile& tile, V(&acc)[MR][NV]) __attribute__((always_inline)) {
                                     if (is_full) {
                                       finish_f32<true>(tile, acc);
                                     } else {
