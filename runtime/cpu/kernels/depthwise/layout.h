@@ -1,8 +1,8 @@
 // The packed form of s8 weights.
 //
 // generic row: int32 start[c], then s8 [kh * kw][c]. start is -zp * sum of weight[c].
-// Vector rows: tiles of nr channels, then, in avx512 rows and where at most 32 channels are left, one tile of 32. A
-// tile is
+// Vector rows: tiles of nr channels, then, in avx512 rows and where at most 32 channels are left, one tile of 32; in
+// rows of 32 channels, whose registers have no masks, tiles of 16 where fewer than 32 are left. A tile is
 //   int32 start[4][tile / 4]; of SDOT, which reads src as s8: (128 - zp) * sum of weight[c]
 //   [(kh + 3) / 4][kw][4][parts][tile / 4][4 bytes]
 // Element e of the four vectors v stands for channel 16 * (e / 4) + 4 * v + e % 4 of the tile: the order in which
@@ -16,8 +16,6 @@
 namespace rushlight {
 namespace {
 
-constexpr int kNarrowTile = 32;
-
 constexpr int64_t tile_channel(int64_t tile_vector, int64_t element) {
   return 16 * (element / 4) + 4 * tile_vector + element % 4;
 }
@@ -29,7 +27,8 @@ inline int64_t packed_bytes_per_channel(const DepthwiseParams& p, int64_t parts)
 
 // Channels of the tile at `channel`, given the row's full tile.
 inline int64_t tile_at(const DepthwiseParams& p, int64_t channel, int64_t full) {
-  return full > kNarrowTile && p.c - channel <= kNarrowTile ? kNarrowTile : full;
+  const int64_t left = p.c - channel;
+  return (full == 64 && left <= 32) || (full == 32 && left < 32) ? full / 2 : full;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The integer kernel; for ISA files. Full tiles are B's, a last one of at most 32 channels is Narrow's.
+// The integer kernel; for ISA files. Full tiles are B's, narrow ones (layout.h) Narrow's.
 #pragma once
 
 #include "kernels/depthwise/finish.h"
@@ -36,6 +36,17 @@ void order_channels(const DepthwiseParams& p, const Task& task, const float* src
   }
 }
 
+// Whole, Partial: whether there are tiles that have all their channels, and others.
+template <class B, class Dst, int KH, int KW, int S, int P, bool Whole, bool Partial>
+RL_INLINE void compute_any(const DepthwiseParams& p, const ByteRun& run, int64_t channel, int n,
+                           const std::byte* packed, const float* scale, const float* bias) {
+  if constexpr (Whole) {
+    if (!Partial || n == B::kTile)
+      return compute_tile<B, Dst, KH, KW, S, P, false>(p, run, channel, n, packed, scale, bias);
+  }
+  if constexpr (Partial) compute_tile<B, Dst, KH, KW, S, P, true>(p, run, channel, n, packed, scale, bias);
+}
+
 template <class B, class Narrow, class Dst, int KH, int KW, int S, int P>
 void compute_channels(const DepthwiseParams& p, const ByteRun& run, const Task& task, const std::byte* weight,
                       const ByteScratch& scratch) {
@@ -46,13 +57,13 @@ void compute_channels(const DepthwiseParams& p, const ByteRun& run, const Task& 
     const int n = left < tile ? int(left) : int(tile);
     const std::byte* const packed = weight + c * bytes;
     const float *scale = scratch.scale + c, *bias = scratch.bias + c;
-    // Masked loads cost no more: tiles that are seldom whole need no second form then.
-    if (n == B::kTile && (P == B::kPixels || !B::kHasMasks))
-      compute_tile<B, Dst, KH, KW, S, P, false>(p, run, c, n, packed, scale, bias);
-    else if (tile == B::kTile)
-      compute_tile<B, Dst, KH, KW, S, P, true>(p, run, c, n, packed, scale, bias);
+    // Masked loads cost no more: tiles that are seldom whole need no second form then. Without masks narrow tiles take
+    // what does not fill a full one.
+    if (tile == B::kTile)
+      compute_any<B, Dst, KH, KW, S, P, !B::kHasMasks || P == B::kPixels, B::kHasMasks || Narrow::kTile == B::kTile>(
+          p, run, c, n, packed, scale, bias);
     else
-      compute_tile<Narrow, Dst, KH, KW, S, P, true>(p, run, c, n, packed, scale, bias);
+      compute_any<Narrow, Dst, KH, KW, S, P, !Narrow::kHasMasks, true>(p, run, c, n, packed, scale, bias);
     c += tile;
   }
 }
