@@ -65,7 +65,7 @@ double cost_ns(const Row& row, const void* params) {
 size_t scratch_bytes(const Row& row, const void* params) {
   const P& p = params_of(params);
   const Split split = split_of(row, p);
-  const int64_t pointers = p.kh * (p.kw + kRun) * kRun;
+  const int64_t pointers = 2 * table_size(p);
   return size_t(split.chunk * 4 * int64_t(sizeof(float)) + pointers * int64_t(sizeof(void*)));
 }
 

@@ -11,6 +11,7 @@ namespace {
 // One run of output pixels: where each is read and written, at the first channel of the task.
 struct Run {
   const float** taps;
+  int64_t shift;  // elements to be added to every tap
   const float* residual[kRun];
   float* dst[kRun];
   bool has_residual, is_clamped;
@@ -23,6 +24,7 @@ template <int U, int KH, int KW, int S, int P, bool Partial>
 __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const Run& run, int64_t channel, int n,
                                                const float* weight, int tile, const float* bias) {
   constexpr int columns = (P - 1) * S + KW;
+  const int64_t source = channel + run.shift;
   const auto load_x = [n](const float* x) { return Partial ? load_n(x, n) : load(x); };
   V sum[P][U];
 #pragma GCC unroll 8
@@ -41,7 +43,7 @@ __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const R
         for (int u = 0; u < U; ++u) w[kx][u] = in_register(load(weight + (ky * KW + kx) * tile + u * kWidth));
 #pragma GCC unroll 32
       for (int j = 0; j < columns; ++j) {
-        const float* const pixel = run.taps[ky * columns + j] + channel;
+        const float* const pixel = run.taps[ky * columns + j] + source;
 #pragma GCC unroll 8
         for (int u = 0; u < U; ++u) {
           const V x = in_register(load_x(pixel + u * kWidth));
@@ -59,7 +61,7 @@ __attribute__((noinline)) void compute_vectors(const DepthwiseParams& p, const R
       for (int u = 0; u < U; ++u) {
         const V w = load(weight + tap * tile + u * kWidth);
 #pragma GCC unroll 8
-        for (int i = 0; i < P; ++i) sum[i][u] = fma(load_x(run.taps[tap * P + i] + channel + u * kWidth), w, sum[i][u]);
+        for (int i = 0; i < P; ++i) sum[i][u] = fma(load_x(run.taps[tap * P + i] + source + u * kWidth), w, sum[i][u]);
       }
     }
   }
@@ -102,34 +104,24 @@ void compute_channels(const DepthwiseParams& p, const Run& run, int64_t channels
   }
 }
 
-// Output pixels [ox, ox + P) of row oy, as many as there are.
+// Output pixels [ox, ox + P) of row oy, as many as there are, with taps at `run.taps` and `run.shift`.
 template <int U, int KH, int KW, int S, int P>
-void compute_run(const Call& call, const DepthwiseParams& p, const Split& split, const Task& task, int64_t oy,
+void compute_run(const Call& call, const DepthwiseParams& p, const Split& split, const Task& task, Run& run, int64_t oy,
                  int64_t ox) {
   float* const zeros = reinterpret_cast<float*>(call.scratch);
   float* const discarded = zeros + split.chunk;
-  Run run;
-  run.taps = reinterpret_cast<const float**>(discarded + split.chunk);
-  const auto* src = static_cast<const float*>(call.operand[kDepthwiseSrc]);
-  const float* const image = src + task.image * p.ih * p.iw * p.src_pixel + task.channel;
-  const int64_t x = ox * p.sw - p.pw;
-  if constexpr (KH > 0) {
-    constexpr int columns = (P - 1) * S + KW;
-    point_taps<float>(p, image, oy, x, columns, 1, zeros, run.taps, columns);
-  } else {
-    for (int64_t kx = 0; kx < p.kw; ++kx)
-      point_taps<float>(p, image, oy, x + kx * p.dw, P, p.sw, zeros, run.taps + kx * P, p.kw * P);
-  }
   const auto* residual = static_cast<const float*>(call.operand[kDepthwiseResidual]);
   auto* dst = static_cast<float*>(call.operand[kDepthwiseDst]);
   run.has_residual = residual != nullptr;
   run.bounds = activation_bounds(p);
   run.is_clamped = Activation(p.activation) == Activation::relu || Activation(p.activation) == Activation::clamp;
-  for (int i = 0; i < P; ++i) {
-    const int64_t pixel = (task.image * p.oh + oy) * p.ow + ox + i;
+  const int64_t pixel = (task.image * p.oh + oy) * p.ow + ox;
+  dst += pixel * p.dst_pixel + task.channel;
+  if (residual) residual += pixel * p.residual_pixel + task.channel;
+  for (int i = 0; i < P; ++i, dst += p.dst_pixel) {
     const bool exists = ox + i < p.ow;
-    run.residual[i] = !residual ? nullptr : exists ? residual + pixel * p.residual_pixel + task.channel : zeros;
-    run.dst[i] = exists ? dst + pixel * p.dst_pixel + task.channel : discarded;
+    run.residual[i] = !residual ? nullptr : exists ? residual + i * p.residual_pixel : zeros;
+    run.dst[i] = exists ? dst : discarded;
   }
   const auto* weight = static_cast<const float*>(call.operand[kDepthwiseWeight]) + task.channel * p.kh * p.kw;
   const auto* bias = static_cast<const float*>(call.operand[kDepthwiseBias]);
@@ -142,14 +134,37 @@ template <int U, int KH, int KW, int S>
 void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, int64_t end) {
   const Split split = split_tasks(p, U * kWidth, sizeof(float));
   auto* const zeros = reinterpret_cast<float*>(call.scratch);
+  auto* const tables = reinterpret_cast<const float**>(zeros + 2 * split.chunk);
   for (int64_t i = 0; i < split.chunk; ++i) zeros[i] = 0.0f;
   constexpr int narrow = 4;
   for (int64_t index = begin; index < end; ++index) {
     const Task task = find_task(p, split, index);
+    const auto* src = static_cast<const float*>(call.operand[kDepthwiseSrc]);
+    const float* const image = src + task.image * p.ih * p.iw * p.src_pixel + task.channel;
+    RunTaps<float, KH, (kRun - 1) * S + KW> wide(p, image, zeros, tables);
+    Run run;
+    const auto compute = [&]<int P>(int64_t oy, int64_t ox) {
+      const int64_t x = ox * p.sw - p.pw;
+      run.taps = tables;
+      run.shift = 0;
+      if constexpr (KH > 0 && P == kRun) {
+        const auto found = wide.find(oy, x);
+        run.taps = found.table;
+        run.shift = found.shift;
+      } else if constexpr (KH > 0) {
+        constexpr int columns = (P - 1) * S + KW;
+        run.taps += table_size(p);
+        point_taps<float>(p, image, oy, x, columns, 1, zeros, run.taps, columns);
+      } else {
+        for (int64_t kx = 0; kx < p.kw; ++kx)
+          point_taps<float>(p, image, oy, x + kx * p.dw, P, p.sw, zeros, run.taps + kx * P, p.kw * P);
+      }
+      compute_run<U, KH, KW, S, P>(call, p, split, task, run, oy, ox);
+    };
     for (int64_t oy = task.row; oy < task.row_end; ++oy) {
       int64_t ox = 0;
-      for (; ox + narrow < p.ow; ox += kRun) compute_run<U, KH, KW, S, kRun>(call, p, split, task, oy, ox);
-      if (ox < p.ow) compute_run<U, KH, KW, S, narrow>(call, p, split, task, oy, ox);
+      for (; ox + narrow < p.ow; ox += kRun) compute.template operator()<kRun>(oy, ox);
+      if (ox < p.ow) compute.template operator()<narrow>(oy, ox);
     }
   }
 }

@@ -68,22 +68,10 @@ void compute_channels(const DepthwiseParams& p, const ByteRun& run, const Task& 
   }
 }
 
-// Output pixels [ox, ox + P) of row oy, as many as there are.
+// Output pixels [ox, ox + P) of row oy, as many as there are, with taps at `run.taps` and `run.shift`.
 template <class B, class Narrow, class Dst, int KH, int KW, int S, int P>
-void compute_run(const Call& call, const DepthwiseParams& p, const Task& task, const ByteScratch& scratch, int64_t oy,
-                 int64_t ox) {
-  ByteRun run;
-  run.taps = scratch.taps;
-  const auto* src = static_cast<const uint8_t*>(call.operand[kDepthwiseSrc]);
-  const uint8_t* const image = src + task.image * p.ih * p.iw * p.src_pixel + task.channel;
-  const int64_t x = ox * p.sw - p.pw;
-  if constexpr (KH > 0) {
-    constexpr int columns = (P - 1) * S + KW;
-    point_taps<uint8_t>(p, image, oy, x, columns, 1, scratch.outside, run.taps, columns);
-  } else {
-    for (int64_t kx = 0; kx < p.kw; ++kx)
-      point_taps<uint8_t>(p, image, oy, x + kx * p.dw, P, p.sw, scratch.outside, run.taps + kx * P, p.kw * P);
-  }
+void compute_run(const Call& call, const DepthwiseParams& p, const Task& task, const ByteScratch& scratch, ByteRun& run,
+                 int64_t oy, int64_t ox) {
   const std::byte* const residual = static_cast<const std::byte*>(call.operand[kDepthwiseResidual]);
   auto* const dst = static_cast<std::byte*>(call.operand[kDepthwiseDst]);
   run.has_residual = residual && sizeof(Dst) == 1;
@@ -113,11 +101,32 @@ void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, in
     const Task task = find_task(p, split, index);
     order_channels<B>(p, task, static_cast<const float*>(call.operand[kDepthwiseScale]), scratch.scale);
     order_channels<B>(p, task, static_cast<const float*>(call.operand[kDepthwiseBias]), scratch.bias);
+    const auto* src = static_cast<const uint8_t*>(call.operand[kDepthwiseSrc]);
+    const uint8_t* const image = src + task.image * p.ih * p.iw * p.src_pixel + task.channel;
+    RunTaps<uint8_t, KH, (wide - 1) * S + KW> taps(p, image, scratch.outside, scratch.taps);
+    ByteRun run;
+    const auto compute = [&]<int P>(int64_t oy, int64_t ox) {
+      const int64_t x = ox * p.sw - p.pw;
+      run.taps = scratch.taps;
+      run.shift = 0;
+      if constexpr (KH > 0 && P == wide) {
+        const auto found = taps.find(oy, x);
+        run.taps = found.table;
+        run.shift = found.shift;
+      } else if constexpr (KH > 0) {
+        constexpr int columns = (P - 1) * S + KW;
+        run.taps += table_size(p);
+        point_taps<uint8_t>(p, image, oy, x, columns, 1, scratch.outside, run.taps, columns);
+      } else {
+        for (int64_t kx = 0; kx < p.kw; ++kx)
+          point_taps<uint8_t>(p, image, oy, x + kx * p.dw, P, p.sw, scratch.outside, run.taps + kx * P, p.kw * P);
+      }
+      compute_run<B, Narrow, Dst, KH, KW, S, P>(call, p, task, scratch, run, oy, ox);
+    };
     for (int64_t oy = task.row; oy < task.row_end; ++oy) {
       int64_t ox = 0;
-      for (; ox + narrow < p.ow; ox += wide)
-        compute_run<B, Narrow, Dst, KH, KW, S, wide>(call, p, task, scratch, oy, ox);
-      if (ox < p.ow) compute_run<B, Narrow, Dst, KH, KW, S, narrow>(call, p, task, scratch, oy, ox);
+      for (; ox + narrow < p.ow; ox += wide) compute.template operator()<wide>(oy, ox);
+      if (ox < p.ow) compute.template operator()<narrow>(oy, ox);
     }
   }
 }

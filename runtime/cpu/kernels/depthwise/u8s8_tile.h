@@ -14,6 +14,7 @@ namespace {
 
 struct ByteRun {
   const uint8_t** taps;
+  int64_t shift;                  // bytes to be added to every tap
   const uint8_t* residual[kRun];  // of u8 destinations
   std::byte* dst[kRun];
   bool has_residual;
@@ -25,8 +26,9 @@ RL_INLINE void sum_half(const DepthwiseParams& p, const ByteRun& run, int64_t ch
                         typename B::Int (&sum)[P][2]) {
   using Int = typename B::Int;
   constexpr int columns = (P - 1) * S + KW, vector_bytes = B::kTile * B::kParts;
+  const int64_t source = channel + run.shift;
   const auto load_x = [=](const uint8_t* pixel) {
-    return Partial ? B::load_n(pixel + channel, n) : B::load(pixel + channel);
+    return Partial ? B::load_n(pixel + source, n) : B::load(pixel + source);
   };
 #pragma GCC unroll 8
   for (int i = 0; i < P; ++i)

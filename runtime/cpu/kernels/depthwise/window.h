@@ -10,9 +10,10 @@ namespace {
 // Output pixels that are computed together, at most.
 constexpr int kRun = 7;
 
-// A task is a chunk of channels of a band of output rows of one image.
+// A task is a chunk of channels, at most `chunk`, of a band of output rows of one image. Chunks are whole tiles, as
+// even as that allows.
 struct Split {
-  int64_t chunk, chunks, bands;
+  int64_t tile, tiles, chunk, chunks, bands;
 };
 constexpr int64_t kBand = 8;
 
@@ -24,11 +25,10 @@ constexpr int64_t kMinChunk = 128;  // channels that pay for setting up a run of
 // `tile` channels is the unit of packed weights; a chunk starts at a multiple of it.
 inline Split split_tasks(const DepthwiseParams& p, int64_t tile, int64_t element_bytes) {
   const bool is_far = p.ih * p.iw * p.src_pixel * element_bytes > kFarImage;
-  int64_t chunk = (is_far ? kFarRows : kNearRows) / (p.kh * (p.iw + p.kw) * element_bytes);
-  chunk = (chunk > kMinChunk ? chunk : kMinChunk) / tile * tile;
-  const int64_t all = (p.c + tile - 1) / tile * tile;
-  if (chunk > all) chunk = all;
-  return {chunk, chunk ? all / chunk + (all % chunk != 0) : 0, (p.oh + kBand - 1) / kBand};
+  const int64_t chunk = (is_far ? kFarRows : kNearRows) / (p.kh * (p.iw + p.kw) * element_bytes);
+  const int64_t most = (chunk > kMinChunk ? chunk : kMinChunk) / tile, tiles = (p.c + tile - 1) / tile;
+  const int64_t chunks = (tiles + most - 1) / most;
+  return {tile, tiles, chunks ? (tiles + chunks - 1) / chunks * tile : 0, chunks, (p.oh + kBand - 1) / kBand};
 }
 
 struct Task {
@@ -36,9 +36,10 @@ struct Task {
 };
 
 inline Task find_task(const DepthwiseParams& p, const Split& s, int64_t index) {
-  const int64_t channel = index % s.chunks * s.chunk, band = index / s.chunks % s.bands;
+  const int64_t chunk = index % s.chunks, band = index / s.chunks % s.bands;
+  const int64_t channel = chunk * s.tiles / s.chunks * s.tile, end = (chunk + 1) * s.tiles / s.chunks * s.tile;
   const int64_t row = band * kBand, row_end = row + kBand < p.oh ? row + kBand : p.oh;
-  return {index / s.chunks / s.bands, row, row_end, channel, p.c - channel < s.chunk ? p.c - channel : s.chunk};
+  return {index / s.chunks / s.bands, row, row_end, channel, (p.c < end ? p.c : end) - channel};
 }
 
 // Sets table[ky * pitch + j] to the pixel of input row oy * sh - ph + ky * dh and column x + j * step, or to `outside`.
@@ -61,6 +62,44 @@ inline void point_taps(const DepthwiseParams& p, const T* image, int64_t oy, int
     }
   }
 }
+
+// Pointers that a table of taps has room for.
+inline int64_t table_size(const DepthwiseParams& p) { return p.kh * (p.kw + kRun) * kRun; }
+
+// The taps of runs of output pixels of one task, whose filters take KH rows of neighbouring columns. Runs that read
+// nothing outside of the image share a table: their taps lie at one distance from those of the first.
+template <class T, int KH, int Columns>
+class RunTaps {
+ public:
+  // `tables` has room for two.
+  RunTaps(const DepthwiseParams& p, const T* image, const T* outside, const T** tables)
+      : p_(p), image_(image), outside_(outside), inside_(tables), edge_(tables + table_size(p)) {}
+
+  struct Found {
+    const T** table;  // of KH rows of Columns
+    int64_t shift;    // elements, to be added to every pointer
+  };
+  // Of the run in output row oy whose first tap is in column x.
+  Found find(int64_t oy, int64_t x) {
+    const int64_t y = oy * p_.sh - p_.ph;
+    if (y < 0 || x < 0 || y + KH > p_.ih || x + Columns > p_.iw) {
+      point_taps(p_, image_, oy, x, Columns, 1, outside_, edge_, Columns);
+      return {edge_, 0};
+    }
+    const int64_t at = (y * p_.iw + x) * p_.src_pixel;
+    if (first_ < 0) {
+      first_ = at;
+      point_taps(p_, image_, oy, x, Columns, 1, outside_, inside_, Columns);
+    }
+    return {inside_, at - first_};
+  }
+
+ private:
+  const DepthwiseParams& p_;
+  const T *image_, *outside_;
+  const T **inside_, **edge_;
+  int64_t first_ = -1;  // where the first tap of the shared table is in the image
+};
 
 }  // namespace
 }  // namespace rushlight
