@@ -1,6 +1,7 @@
 #include "kernels/gemm/rows.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 namespace rushlight {
@@ -20,11 +21,15 @@ Dst* convert(const Src* src, Dst* dst, int64_t n) {
 
 // Pointers to what lies `step` bytes apart.
 void point(const std::byte** begin, const std::byte** end, const std::byte* first, int64_t step) {
+  static_assert(sizeof(void*) == sizeof(uint64_t));
+  using Pair = uint64_t __attribute__((vector_size(16)));
+  const uint64_t at = reinterpret_cast<uintptr_t>(first), distance = uint64_t(step);
+  Pair low = {at, at + distance}, high = low + 2 * distance;
   for (; end - begin >= 4; begin += 4, first += 4 * step) {
-    begin[0] = first;
-    begin[1] = first + step;
-    begin[2] = first + 2 * step;
-    begin[3] = first + 3 * step;
+    std::memcpy(begin, &low, sizeof low);
+    std::memcpy(begin + 2, &high, sizeof high);
+    low += 4 * distance;
+    high += 4 * distance;
   }
   for (; begin != end; ++begin, first += step) *begin = first;
 }
