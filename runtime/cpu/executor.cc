@@ -116,7 +116,10 @@ BoundPlan::BoundPlan(std::vector<Step> steps, std::vector<OutputCopy> copies, si
       cost += family->cost_ns(*row, call.params.data()) * double(repeats);
       scratch = std::max(scratch, round_up(family->scratch_bytes(*row, call.params.data()), kAlignment));
     };
-    for (KernelCall& call : step.call) add(call, 1), step.tasks = call.tasks;
+    if (step.call) {
+      add(*step.call, 1);
+      step.tasks = step.call->tasks;
+    }
     step.band_bytes = round_up(step.band_bytes, kAlignment);
     for (BandTasks& band : step.bands) {
       step.tasks += band.repeats * int64_t(band.sequences.size());
@@ -175,15 +178,14 @@ class StepRun {
   StepRun(const Step& step, const Memory& memory, std::byte* scratch, size_t scratch_bytes,
           std::atomic<int64_t>* nanoseconds)
       : step_(step), memory_(memory), scratch_(scratch), scratch_bytes_(scratch_bytes), nanoseconds_(nanoseconds) {
-    if (step.bands.empty()) set_pointers(step.call.front(), 0, nullptr, pointers_);
+    if (step.call) set_pointers(*step.call, 0, nullptr, pointers_);
   }
 
   static void run(void* raw, int thread, int64_t begin, int64_t end) {
     const auto& self = *static_cast<const StepRun*>(raw);
     std::byte* const scratch = self.scratch_ + self.scratch_bytes_ * size_t(thread);
-    if (self.step_.bands.empty()) {
-      const KernelCall& call = self.step_.call.front();
-      call.kernel.row->run({self.pointers_, call.params.data(), scratch}, begin, end);
+    if (const auto& call = self.step_.call) {
+      call->kernel.row->run({self.pointers_, call->params.data(), scratch}, begin, end);
     } else {
       for (int64_t task = begin; task < end; ++task) self.run_band_task(task, scratch);
     }
@@ -250,7 +252,7 @@ int64_t BoundPlan::run(size_t first, size_t last, std::byte* arena, void* const*
     parallel_for(step.threads, step.tasks, step.chunk, &StepRun::run, &run);
     if (nanoseconds) {
       const int64_t whole = nanoseconds_since(start);
-      if (step.bands.empty())
+      if (step.call)
         *nanoseconds = whole;
       else
         share_time(whole, members, nanoseconds);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,7 +53,7 @@ struct BandTasks {
 
 // What threads share at a time: the tasks of one call, or band tasks that take the place of `members` steps.
 struct Step {
-  std::vector<KernelCall> call;  // one, or none where there are bands
+  std::optional<KernelCall> call;  // where there are no bands
   std::vector<BandTasks> bands;
   size_t band_bytes = 0;
   int64_t members = 1;

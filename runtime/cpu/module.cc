@@ -230,7 +230,7 @@ Plan bind(std::shared_ptr<Executor> executor, const std::vector<std::variant<Ste
       out.push_back(band_step(*executor, *bands));
     } else {
       const auto& [symbol, params, operands] = std::get<StepTuple>(given);
-      out.emplace_back().call.push_back(kernel_call(*executor, symbol, params, operands));
+      out.emplace_back().call = kernel_call(*executor, symbol, params, operands);
     }
   }
   std::vector<OutputCopy> ends;
