@@ -13,6 +13,7 @@ from rushlight.runtime.cpu.backend import cpu_backend
 from rushlight.runtime.execution import Execution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
+from rushlight.runtime.passes.decompose import decompose
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
 from rushlight.runtime.plan.prepare import prepare
@@ -50,3 +51,39 @@ def test_like_the_reference(op: str, case: Any) -> None:
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=definition.tolerance)
         first = first or [x.tobytes() for x in out]
         assert [x.tobytes() for x in out] == first
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1, 5, 4), (3, 1, 9, 40), (24, 1, 20, 17), (21, 1, 8, 96), (9, 6, 33, 20)], ids=str
+)
+@pytest.mark.parametrize("attrs", [{}, {"bidirectional": True}, {"reverse": True}], ids=str)
+@pytest.mark.parametrize("op", ["lstm", "gru"])
+def test_a_layer_has_the_bits_of_its_parts(op: str, attrs: dict[str, bool], size: tuple[int, int, int, int]) -> None:
+    """Of the product of its inputs, for all steps at once, and the recurrence."""
+    steps, batch, width, hidden = size
+    rng = np.random.default_rng(0)
+    directions = 2 if attrs.get("bidirectional") else 1
+    outputs = hidden * (4 if op == "lstm" else 3)
+
+    def uniform(*shape: int) -> Any:
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+
+    arrays = [uniform(steps, batch, width), *(uniform(directions, batch, hidden) for _ in get(op).outputs[1:])]
+    weights = [uniform(directions, outputs, width), uniform(directions, outputs, hidden)]
+    weights += [uniform(directions, outputs) for _ in range(2)]
+    results: set[tuple[bytes, ...]] = set()
+    for isa in _core.available_isas():
+        backend = cpu_backend(isa)
+        for is_whole in (True, False):
+            b = GraphBuilder()
+            values = [b.input(f"x{i}", array.dtype, array.shape) for i, array in enumerate(arrays)]
+            for i, value in enumerate(b.add_node(op, [*values, *weights], attrs)):
+                b.output(f"y{i}", value)
+            if not is_whole:
+                decompose(b.graph, lambda node: node.op.name != op)
+            plan = Plan(prepare(b.graph, backend), backend)
+            assert plan.steps[0].node.op.name == (op if is_whole else "linear")
+            for threads in (1, 2):
+                out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, threads)).run(arrays)
+                results.add(tuple(array.tobytes() for array in out))
+    assert len(results) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.params import pack_params
+from rushlight.runtime.cpu.params import families, pack_params
 from rushlight.runtime.ops import get
 from rushlight.runtime.ops.integer_rnn import levels_for
 
@@ -16,9 +16,13 @@ from .harness import Array, available_rows, fenced
 
 ROWS = available_rows("rnn")
 GENERIC = {row.op: row for row in ROWS if row.isa == "generic"}
+SCANS = [row for row in ROWS if "scan" in row.op]
 by_symbol: dict[str, Any] = {"ids": lambda row: row.symbol}
-SIZES = [(5, 3, 16), (4, 1, 17), (3, 6, 33), (1, 1, 1), (0, 2, 4), (2, 9, 8), (7, 4, 64)]
+SIZES = [(5, 3, 16), (4, 1, 17), (3, 6, 33), (1, 1, 1), (0, 2, 4), (2, 9, 8), (7, 4, 64), (17, 1, 40), (16, 5, 9)]
 """steps, rows, hidden"""
+
+INPUTS = {16: 16, 17: 5, 33: 40, 40: 70}
+"""Of layers, by hidden; 7 elsewhere."""
 
 
 def tolerance(row: Any) -> float:
@@ -26,23 +30,30 @@ def tolerance(row: Any) -> float:
     return 5e-4 if row.op.startswith("q") else 1e-5
 
 
+def is_layer(op: str) -> bool:
+    return op in ("lstm", "gru")
+
+
 def case(op: str, size: tuple[int, int, int]) -> dict[str, Array]:
-    """x holds the products of the inputs; it is given time first."""
+    """x holds the inputs or their products; it is given time first."""
     steps, rows, hidden = size
     gates = 4 if "lstm" in op else 3
+    width = INPUTS.get(hidden, 7) if is_layer(op) else gates * hidden
     rng = np.random.default_rng(hidden)
 
     def uniform(*shape: int) -> Array:
         return rng.uniform(-1, 1, shape).astype(np.float32)
 
     operands = {
-        "x": uniform(steps, rows, gates * hidden),
+        "x": uniform(steps, rows, width),
         "h0": uniform(rows, hidden),
         "w": uniform(gates * hidden, hidden),
     }
     if op.startswith("q"):
         operands["w"] = rng.integers(-128, 128, (gates * hidden, hidden), np.int8, endpoint=False)
         operands["scale"] = rng.uniform(1e-7, 3e-7, gates * hidden).astype(np.float32)
+    if is_layer(op):
+        operands |= {"w_ih": uniform(gates * hidden, width), "b_ih": uniform(gates * hidden)}
     return operands | ({"c0": uniform(rows, hidden)} if gates == 4 else {"bias": uniform(hidden)})
 
 
@@ -51,15 +62,19 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
     params = {
         "steps": steps, "rows": rows, "hidden": hidden, "x_step": rows * width, "x_row": width,
         "y_step": rows * (hidden + 3), "y_row": hidden + 3, "is_reverse": int(reverse),
-        "linear_before_reset": int(linear), "levels": float(levels_for(hidden)),
+        "linear_before_reset": int(linear), "levels": float(levels_for(hidden)), "inputs": 0,
     }  # fmt: skip
     raw = pack_params("rnn", **params)
     outputs = {"y": np.full((steps, rows, hidden + 3), 7, np.float32), "hn": np.zeros((rows, hidden), np.float32)}
     if "c0" in given:
         outputs["cn"] = np.zeros((rows, hidden), np.float32)
-    weight = _core.pack(row.symbol, raw, given["w"])
-    memory = {name: fenced(array) for name, array in {**given, "weight": weight, **outputs}.items()}
-    order = ("x", "weight", "scale", "bias", "h0", "c0", "y", "hn", "cn")
+    every = {**given, "weight": _core.pack(row.symbol, raw, given["w"]), **outputs}
+    if is_layer(row.op):
+        raw = pack_params("rnn", **{**params, "inputs": width})
+        every["input_weight"] = _core.pack(row.symbol, raw, given["w_ih"])
+        every["input_bias"] = given["b_ih"]
+    memory = {name: fenced(array) for name, array in every.items()}
+    order = [name for name, _ in families()["rnn"].operands]
     views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
     _core.run_kernel(row.symbol, raw, views, threads, 1)
     for _, before in memory.values():
@@ -73,7 +88,14 @@ def run(row: Any, given: dict[str, Array], reverse: bool, linear: bool = True, t
 def reference(op: str, given: dict[str, Array], reverse: bool, linear: bool) -> list[Array]:
     """The operator's float64 reference."""
     wide = {name: a if a.dtype == np.int8 else a.astype(np.float64) for name, a in given.items()}
-    inputs = [wide["x"], *(wide[name][None] for name in ("h0", "c0", "w", "scale", "bias") if name in wide)]
+    if is_layer(op):
+        hidden = given["h0"].shape[1]
+        b_hh = np.zeros(len(given["b_ih"]))
+        if "bias" in wide:
+            b_hh[2 * hidden :] = wide["bias"]
+        wide = {name: wide[name] for name in wide if name != "bias"} | {"b_hh": b_hh}
+    names = ("h0", "c0", "w_ih", "w", "scale", "bias", "b_ih", "b_hh")
+    inputs = [wide["x"], *(wide[name][None] for name in names if name in wide)]
     attrs: dict[str, Any] = {"reverse": reverse}
     if op.startswith("q"):
         attrs["levels"] = levels_for(given["h0"].shape[1])
@@ -100,8 +122,9 @@ def test_recurrence(row: Any, size: tuple[int, int, int], reverse: bool, linear:
 
 
 @pytest.mark.parametrize("row", ROWS, **by_symbol)
-def test_a_row_has_the_same_bits_alone(row: Any) -> None:
-    given = case(row.op, (4, 7, 20))
+@pytest.mark.parametrize("steps", [1, 4, 19])
+def test_a_row_has_the_same_bits_alone(steps: int, row: Any) -> None:
+    given = case(row.op, (steps, 7, 20))
     together = run(row, given, False)["y"]
     for n in range(7):
         alone = given | {name: given[name][n : n + 1] for name in ("h0", "c0") if name in given}
@@ -109,7 +132,7 @@ def test_a_row_has_the_same_bits_alone(row: Any) -> None:
         assert run(row, alone, False)["y"].tobytes() == np.ascontiguousarray(together[:, n : n + 1]).tobytes()
 
 
-@pytest.mark.parametrize("row", ROWS, **by_symbol)
+@pytest.mark.parametrize("row", SCANS, **by_symbol)
 def test_gates_over_the_whole_range(row: Any) -> None:
     """Sums from -30 to 30 in every gate, the others random; the largest floats saturate."""
     given = case(row.op, (1, 600, 8))
@@ -150,7 +173,7 @@ def test_the_largest_sums_are_exact(row: Any, sign: int) -> None:
         )
 
 
-@pytest.mark.parametrize("row", ROWS, **by_symbol)
+@pytest.mark.parametrize("row", SCANS, **by_symbol)
 def test_a_nan_stays_with_its_unit_for_a_step(row: Any) -> None:
     given = case(row.op, (1, 5, 20))
     given["x"][0, 2, 3] = np.nan

@@ -1,4 +1,4 @@
-"""LSTM and GRU layers whose inputs' products are made: the recurrence, direction by direction."""
+"""LSTM and GRU layers, and recurrences whose inputs' products are made, direction by direction."""
 
 from __future__ import annotations
 
@@ -16,20 +16,34 @@ def lower_rnn(node: Node, lower: Lowering) -> bool:
     given = {name.rstrip("?"): value for name, value in zip(node.op.inputs, inputs, strict=True)}
     is_integer = node.op.name.startswith("q")
     row = lower.find("rnn", node.op.name, "f32s8f32" if is_integer else "f32")
-    x, w_hh, scale, bias = given["x"], given["w_hh"], given.get("scale"), given.get("bias")
-    if row is None or x is None or x.dtype != np.float32 or w_hh is None or w_hh.data is None:
+    x = given["x"]
+    if row is None or x is None or x.dtype != np.float32 or x.shape[2] == 0:
         return False
-    vectors = {"scale": scale, "bias": bias}
-    if any(value is not None and value.data is None for value in vectors.values()):
+    values = {name: value for name, value in given.items() if name not in ("x", "h0", "c0") and value is not None}
+    arrays = {name: value.data for name, value in values.items() if value.data is not None}
+    if len(arrays) < len(values):
         return False
-    for direction, weight in enumerate(w_hh.data):
-        own = {
-            name: value.data[direction]
-            for name, value in vectors.items()
-            if value is not None and value.data is not None
-        }
-        _lower_direction(node, lower, row, direction, weight, own, given)
+    constants = _constants(node.op.name, arrays)
+    for direction in range(len(arrays["w_hh"])):
+        own = {name: np.ascontiguousarray(array[direction]) for name, array in constants.items()}
+        _lower_direction(node, lower, row, direction, own, given)
     return True
+
+
+def _constants(op: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The kernel's constant operands, of all directions. A layer's biases join where the arithmetic allows it: that of
+    the state's product in a GRU's last gate stays, the reset gate multiplies it."""
+    names = {"w_ih": "input_weight", "w_hh": "weight", "scale": "scale", "bias": "bias"}
+    constants = {names[name]: array for name, array in arrays.items() if name in names}
+    b_ih, b_hh = arrays.get("b_ih"), arrays.get("b_hh")
+    if b_hh is not None and op == "gru":
+        shared = b_hh.shape[1] // 3 * 2
+        constants["bias"] = b_hh[:, shared:]
+        b_hh = np.concatenate([b_hh[:, :shared], np.zeros_like(b_hh[:, shared:])], axis=1)
+    biases = [bias for bias in (b_ih, b_hh) if bias is not None]
+    if biases:
+        constants["input_bias"] = sum(biases[1:], start=biases[0])
+    return constants
 
 
 def _lower_direction(
@@ -37,30 +51,36 @@ def _lower_direction(
     lower: Lowering,
     row: KernelRow,
     direction: int,
-    weight: Array,
-    vectors: Mapping[str, Array],
+    constants: Mapping[str, Array],
     given: Mapping[str, Value | None],
 ) -> None:
+    weight = constants["weight"]
     outputs, hidden = weight.shape
     x = given["x"]
     assert x is not None
-    first, second, products = x.shape
+    first, second, width = x.shape
     batch_first = node.attrs["batch_first"]
     steps, batch = (second, first) if batch_first else (first, second)
     directions = node.outputs[0].shape[2] // hidden
+    is_layer = "input_weight" in constants
+    inputs = width if is_layer else 0
     params: dict[str, Param] = {
         "steps": steps, "rows": batch, "hidden": hidden, "is_reverse": int(node.attrs["reverse"] or direction == 1),
-        "linear_before_reset": int(node.attrs.get("linear_before_reset", True)),
+        "linear_before_reset": int(node.attrs.get("linear_before_reset", True)), "inputs": inputs,
         "levels": float(node.attrs.get("levels", 0)),
     }  # fmt: skip
-    for name, size in (("x", products), ("y", hidden * directions)):
+    for name, size in (("x", width), ("y", hidden * directions)):
         inner, outer = size, second * size
         params[f"{name}_step"], params[f"{name}_row"] = (inner, outer) if batch_first else (outer, inner)
-    packed = lower.packed(row, {"hidden": hidden}, np.ascontiguousarray(weight))
     operands: dict[str, Operand] = {
-        "x": At(x, direction * outputs * 4), "weight": packed, "y": At(node.outputs[0], direction * hidden * 4)
+        "x": x if is_layer else At(x, direction * outputs * 4), "y": At(node.outputs[0], direction * hidden * 4)
     }  # fmt: skip
-    operands |= {name: lower.constant(np.ascontiguousarray(vector)) for name, vector in vectors.items()}
+    for name, array in constants.items():
+        if name.endswith("weight"):
+            depth = {"inputs": inputs} if name == "input_weight" else {}
+            operands[name] = lower.packed(row, {"hidden": hidden, **depth}, array)
+        else:
+            operands[name] = lower.constant(array)
     offset = direction * batch * hidden * 4
     for name, value in zip(("hn", "cn"), node.outputs[1:], strict=False):
         operands[name] = At(value, offset)
@@ -69,7 +89,10 @@ def _lower_direction(
         if state is not None:
             operands[name] = At(state, offset)
     compute = "f32" if weight.dtype == np.float32 else "int8"
-    lower.step(node, row, operands, params, macs=steps * batch * outputs * hidden, compute=compute)
+    macs = steps * batch * outputs * (hidden + inputs)
+    lower.step(node, row, operands, params, macs=macs, compute=compute)
 
 
-RULES: Mapping[str, Rule] = dict.fromkeys(("lstm_scan", "gru_scan", "qlstm_scan", "qgru_scan"), lower_rnn)
+RULES: Mapping[str, Rule] = dict.fromkeys(
+    ("lstm", "gru", "lstm_scan", "gru_scan", "qlstm_scan", "qgru_scan"), lower_rnn
+)

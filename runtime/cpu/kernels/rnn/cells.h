@@ -1,4 +1,5 @@
-// Steps of the recurrences for R rows of the batch, kWidth hidden units in the lanes; for ISA files.
+// Steps of the recurrences for R rows of the batch, kWidth hidden units in the lanes; for ISA files. Inputs says how a
+// vector of the inputs' products is read, see inputs.h.
 #pragma once
 
 #include "kernels/rnn/float_product.h"
@@ -35,9 +36,7 @@ RL_INLINE void set_input(const RnnParams& p, Rows<typename Product::Input, R>& r
   }
 }
 
-RL_INLINE int lanes(const RnnParams& p, int64_t unit) {
-  return p.hidden - unit < kWidth ? int(p.hidden - unit) : kWidth;
-}
+RL_INLINE int lanes(const RnnParams& p, int64_t unit) { return lanes(p.hidden, unit); }
 
 // Asks for the weights that the next products begin with, a part for every tile whose gates are made meanwhile.
 RL_INLINE void fetch(const std::byte* from, int64_t tile) {
@@ -49,7 +48,7 @@ struct Lstm {
   static constexpr int kGates = 4;
 
   // Tiles from `first` up to `last`.
-  template <class Product, int R>
+  template <class Product, class Inputs, int R>
   static void step(const RnnParams& p, Rows<typename Product::Input, R>& rows, const Weights& w, const float*,
                    int64_t first, int64_t last) {
     set_input<Product, R>(p, rows, rows.h);
@@ -59,7 +58,7 @@ struct Lstm {
         for (int64_t t = 0; t < count; ++t)
           for (int g = 0; g < 4; ++g) {
             const int64_t unit = (tile + t) * kWidth;
-            store(rows.sums[r] + (t * 4 + g) * kWidth, load_n(rows.x[r] + g * p.hidden + unit, lanes(p, unit)));
+            store(rows.sums[r] + (t * 4 + g) * kWidth, Inputs::at(p, rows.x[r], g, unit));
           }
       Product::template add<kGates, 0, 4, R>(w, tile, count, rows.input, rows.sums);
       const int64_t next = tile + count < last ? tile + count : first;
@@ -84,13 +83,13 @@ struct Gru {
   static constexpr int kGates = 3;
 
   // Tiles from `first` up to `last`, which are all of them unless linear_before_reset.
-  template <class Product, int R>
+  template <class Product, class Inputs, int R>
   static void step(const RnnParams& p, Rows<typename Product::Input, R>& rows, const Weights& w, const float* bias,
                    int64_t first, int64_t last) {
     set_input<Product, R>(p, rows, rows.h);
     for (int64_t tile = first, count; tile < last; tile += count) {
       count = last - tile < kBlockTiles ? last - tile : kBlockTiles;
-      start(p, rows, bias, tile, count);
+      start<Inputs>(p, rows, bias, tile, count);
       if (p.linear_before_reset) {
         Product::template add<kGates, 0, 3, R>(w, tile, count, rows.input, rows.sums);
       } else {
@@ -106,7 +105,7 @@ struct Gru {
           const float* const sums = rows.sums[r] + t * 3 * kWidth;
           const V reset = value(sigmoid_fraction(load(sums))), z = value(sigmoid_fraction(load(sums + kWidth)));
           if (p.linear_before_reset) {
-            const V inner = fma(reset, load(sums + 2 * kWidth), load_n(rows.x[r] + 2 * p.hidden + unit, n));
+            const V inner = fma(reset, load(sums + 2 * kWidth), Inputs::at(p, rows.x[r], 2, unit));
             finish(rows.h[r] + unit, rows.y[r] + unit, z, inner, n);
           } else {
             store_n(rows.reset[r] + unit, reset * load_n(rows.h[r] + unit, n), n);
@@ -115,30 +114,30 @@ struct Gru {
         }
       }
     }
-    if (!p.linear_before_reset) reset_first<Product, R>(p, rows, w, bias, last);
+    if (!p.linear_before_reset) reset_first<Product, Inputs, R>(p, rows, w, bias, last);
   }
 
   // The second half of a step whose product takes r * h; y holds z.
-  template <class Product, int R>
+  template <class Product, class Inputs, int R>
   static void reset_first(const RnnParams& p, Rows<typename Product::Input, R>& rows, const Weights& w,
                           const float* bias, int64_t tiles) {
     set_input<Product, R>(p, rows, rows.reset);
     for (int64_t tile = 0, count; tile < tiles; tile += count) {
       count = tiles - tile < kBlockTiles ? tiles - tile : kBlockTiles;
-      start(p, rows, bias, tile, count);
+      start<Inputs>(p, rows, bias, tile, count);
       Product::template add<kGates, 2, 1, R>(w, tile, count, rows.input, rows.sums);
       for (int64_t t = 0; t < count; ++t)
         for (int r = 0; r < R; ++r) {
           const int64_t unit = (tile + t) * kWidth;
           const int n = lanes(p, unit);
-          const V inner = load_n(rows.x[r] + 2 * p.hidden + unit, n) + load(rows.sums[r] + (t * 3 + 2) * kWidth);
+          const V inner = Inputs::at(p, rows.x[r], 2, unit) + load(rows.sums[r] + (t * 3 + 2) * kWidth);
           finish(rows.h[r] + unit, rows.y[r] + unit, load_n(rows.y[r] + unit, n), inner, n);
         }
     }
   }
 
   // What the sums of a block begin with.
-  template <class Input, int R>
+  template <class Inputs, class Input, int R>
   static RL_INLINE void start(const RnnParams& p, const Rows<Input, R>& rows, const float* bias, int64_t tile,
                               int64_t count) {
     for (int r = 0; r < R; ++r)
@@ -146,8 +145,8 @@ struct Gru {
         const int64_t unit = (tile + t) * kWidth;
         const int n = lanes(p, unit);
         float* const sums = rows.sums[r] + t * 3 * kWidth;
-        store(sums, load_n(rows.x[r] + unit, n));
-        store(sums + kWidth, load_n(rows.x[r] + p.hidden + unit, n));
+        store(sums, Inputs::at(p, rows.x[r], 0, unit));
+        store(sums + kWidth, Inputs::at(p, rows.x[r], 1, unit));
         store(sums + 2 * kWidth, bias ? load_n(bias + unit, n) : zero());
       }
   }

@@ -5,23 +5,24 @@
 // where sums are vectors [gate][kWidth] of a tile, tile after tile.
 #pragma once
 
-#include "kernels/rnn/rnn.h"
-#include "kernels/vec/vec.h"
+#include "kernels/rnn/ahead.h"
 
 namespace rushlight {
 namespace {
 
-// Where the weights of a direction lie: packed tiles, and the scale of every sum where they are integers.
+// Where weights lie: packed tiles of so many rows, and the scale of every sum where they are integers; what is made of
+// the inputs of later steps beside their products with a row alone.
 struct Weights {
   const std::byte* packed;
   const float* scale;
-  int64_t hidden;
+  int64_t depth;
+  Ahead* ahead;
 };
 
-// sum[t][r][g] += h[r][k] * w[k][First + g] of tile t, for Count of the Gates gates of T tiles. Not inlined: constants
+// sum[t][r][g] += v[r][k] * w[k][First + g] of tile t, for Count of the Gates gates of T tiles. Not inlined: constants
 // of what follows would take the accumulators' registers.
 template <int Gates, int First, int Count, int T, int R>
-__attribute__((noinline)) void add_float_products(const float* weight, int64_t hidden, const float* const* h,
+__attribute__((noinline)) void add_float_products(const float* weight, int64_t depth, const float* const* v,
                                                   float* const* sums) {
   V acc[T][R][Count];
 #pragma GCC unroll 2
@@ -32,14 +33,13 @@ __attribute__((noinline)) void add_float_products(const float* weight, int64_t h
       for (int g = 0; g < Count; ++g) acc[t][r][g] = load(sums[r] + (t * Gates + First + g) * kWidth);
   const float* row[R];
 #pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) row[r] = h[r];
-  for (int64_t k = 0; k < hidden; ++k) {
+  for (int r = 0; r < R; ++r) row[r] = v[r];
+  for (int64_t k = 0; k < depth; ++k) {
 #pragma GCC unroll 2
     for (int t = 0; t < T; ++t) {
       V w[Count];
 #pragma GCC unroll 4
-      for (int g = 0; g < Count; ++g)
-        w[g] = in_register(load(weight + ((t * hidden + k) * Gates + First + g) * kWidth));
+      for (int g = 0; g < Count; ++g) w[g] = in_register(load(weight + ((t * depth + k) * Gates + First + g) * kWidth));
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         const V factor = set(row[r][k]);
@@ -60,18 +60,24 @@ struct FloatProduct {
   using Input = float;
   static constexpr bool kEncodes = false;
 
-  static int64_t tile_bytes(int gates, int64_t hidden) { return hidden * gates * kWidth * int64_t(sizeof(float)); }
+  static int64_t tile_bytes(int gates, int64_t depth) { return depth * gates * kWidth * int64_t(sizeof(float)); }
 
   // T tiles from `tile` on.
   template <int Gates, int First, int Count, int T, int R>
-  static RL_INLINE void add_tiles(const Weights& w, int64_t tile, const float* const* h, float* const* sums) {
-    const auto* const panel = reinterpret_cast<const float*>(w.packed + tile * tile_bytes(Gates, w.hidden));
-    add_float_products<Gates, First, Count, T, R>(panel, w.hidden, h, sums);
+  static RL_INLINE void add_tiles(const Weights& w, int64_t tile, const float* const* v, float* const* sums) {
+    const auto* const panel = reinterpret_cast<const float*>(w.packed + tile * tile_bytes(Gates, w.depth));
+    if constexpr (R == 1) {
+      if (w.ahead && w.ahead->is_due()) {
+        add_float_products_beside<Gates, First, Count, T>(panel, w.depth, v[0], sums[0], w.ahead->take<Gates>());
+        return;
+      }
+    }
+    add_float_products<Gates, First, Count, T, R>(panel, w.depth, v, sums);
   }
 
   // A row alone takes two tiles at a time: more products in flight, more weights on their way from the cache.
   template <int Gates, int First, int Count, int R>
-  static RL_INLINE void add(const Weights& w, int64_t tile, int64_t count, const float* const* h, float* const* sums) {
+  static RL_INLINE void add(const Weights& w, int64_t tile, int64_t count, const float* const* v, float* const* sums) {
     float* at[R];
     for (int r = 0; r < R; ++r) at[r] = sums[r];
     const auto next = [&](int tiles) {
@@ -79,9 +85,12 @@ struct FloatProduct {
       tile += tiles, count -= tiles;
     };
     if constexpr (R == 1) {
-      for (; count > 1; next(2)) add_tiles<Gates, First, Count, 2, R>(w, tile, h, at);
+      while (count > 1 && (kTilesBeside == 2 || !w.ahead || !w.ahead->is_due())) {
+        add_tiles<Gates, First, Count, 2, R>(w, tile, v, at);
+        next(2);
+      }
     }
-    for (; count > 0; next(1)) add_tiles<Gates, First, Count, 1, R>(w, tile, h, at);
+    for (; count > 0; next(1)) add_tiles<Gates, First, Count, 1, R>(w, tile, v, at);
   }
 };
 

@@ -9,6 +9,10 @@ using Integers = IntegerProduct<WordStep, 1, 4>;
 
 }  // namespace
 
+void lstm_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { run_layer<Lstm, 1>(call, begin, end); }
+
+void gru_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) { run_layer<Gru, 1>(call, begin, end); }
+
 void lstm_scan_f32_1x16_generic(const Call& call, int64_t begin, int64_t end) {
   recur<Lstm, FloatProduct, 1>(call, begin, end);
 }

@@ -19,7 +19,7 @@ RL_INLINE int64_t plane_length(int64_t n) { return (n + 15) / 16 * 16; }
 template <class Step, int Gates, int First, int Count, int T, int R>
 __attribute__((noinline)) void add_integer_products(const Weights& weights, int64_t tile,
                                                     const typename Step::Input* const* inputs, float* const* sums) {
-  const int64_t hidden = weights.hidden;
+  const int64_t hidden = weights.depth;
   const int64_t steps = (hidden + Step::kDepth - 1) / Step::kDepth, plane = plane_length(hidden);
   constexpr int64_t kVector = kWidth * Step::kDepth, kStart = Gates * kWidth * 4;
   const int64_t panel_bytes = kStart + steps * Gates * kVector;

@@ -8,6 +8,10 @@ using Integers = IntegerProduct<WordStep, 1, 8>;
 
 }  // namespace
 
+void lstm_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) { run_layer<Lstm, 2>(call, begin, end); }
+
+void gru_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) { run_layer<Gru, 2>(call, begin, end); }
+
 void lstm_scan_f32_2x8_avx2(const Call& call, int64_t begin, int64_t end) {
   recur<Lstm, FloatProduct, 2>(call, begin, end);
 }
