@@ -102,13 +102,14 @@ class Executor:
                 int,
                 int,
                 Sequence[tuple[int, Sequence[Sequence[tuple[int, str, bytes, Sequence[tuple[int, int, int, int]]]]]]],
+                bool,
             ]
         ],
         arena_bytes: int,
         copies: Sequence[tuple[int, tuple[int, int, int], int]] = [],
     ) -> Plan:
         """
-        A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, location, bytes); spaces are none, constant, arena, input, output, fault, band. Steps that run in bands are one: (members, bytes of band memory, [(repeats, [task])]), a task being a list of calls (member, symbol, params, [(space, index, offset, bytes that each repeat adds)]).
+        A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, location, bytes); spaces are none, constant, arena, input, output, fault, band. Steps that run in bands are one: (members, bytes of band memory, [(repeats, [task])], is_pipeline), a task being a list of calls (member, symbol, params, [(space, index, offset, bytes that each repeat adds)]); in a pipeline, every call waits for that of the task before.
         """
 
 class Plan:

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 
 #include "isa.h"
@@ -196,6 +197,19 @@ class StepRun {
     for (size_t k = 0; k < call.operands.size(); ++k) pointers[k] = memory_.at(call.operands[k], repeat, band);
   }
 
+  // Threads take sequences in their order, so that the one waited for is at work or done, or will be taken by the
+  // thread that called.
+  void wait_for(int64_t sequence, int64_t calls) const {
+    constexpr int kLooks = 10000;
+    for (int i = 0; made_[sequence].load(std::memory_order_acquire) < calls; ++i) {
+      if (i < kLooks) {
+        relax();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
+
   void run_band_task(int64_t task, std::byte* scratch) const {
     for (const BandTasks& band : step_.bands) {
       const auto n = int64_t(band.sequences.size());
@@ -203,12 +217,16 @@ class StepRun {
         task -= band.repeats * n;
         continue;
       }
+      int64_t made = 0;
       for (const KernelCall& call : band.sequences[size_t(task % n)]) {
+        if (step_.is_pipeline && task > 0) wait_for(task - 1, made + 1);
         const auto start = nanoseconds_ ? Clock::now() : Clock::time_point{};
         void* pointers[kMaxOperands];
         set_pointers(call, task / n, scratch, pointers);
         call.kernel.row->run({pointers, call.params.data(), scratch + step_.band_bytes}, 0, call.tasks);
         if (nanoseconds_) nanoseconds_[call.member].fetch_add(nanoseconds_since(start), std::memory_order_relaxed);
+        ++made;
+        if (step_.is_pipeline) made_[task].store(made, std::memory_order_release);
       }
       return;
     }
@@ -220,6 +238,7 @@ class StepRun {
   const size_t scratch_bytes_;
   std::atomic<int64_t>* const nanoseconds_;
   void* pointers_[kMaxOperands];
+  mutable std::atomic<int64_t> made_[kMaxPipeline]{};  // calls of each sequence of a pipeline
 };
 
 // What the members of a band took on all threads, as parts of `whole`.

@@ -51,10 +51,14 @@ struct BandTasks {
   std::vector<CallSequence> sequences;
 };
 
-// What threads share at a time: the tasks of one call, or band tasks that take the place of `members` steps.
+constexpr size_t kMaxPipeline = 8;  // sequences
+
+// What threads share at a time: the tasks of one call, or band tasks that take the place of `members` steps. In a
+// pipeline, every call of a sequence waits until the sequence before has made as many calls: one BandTasks, once.
 struct Step {
   std::optional<KernelCall> call;  // where there are no bands
   std::vector<BandTasks> bands;
+  bool is_pipeline = false;
   size_t band_bytes = 0;
   int64_t members = 1;
   int64_t tasks = 0, chunk = 1;

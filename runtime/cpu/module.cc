@@ -173,9 +173,9 @@ using StepTuple = std::tuple<std::string, nb::bytes, std::vector<LocationTuple>>
 // What a band task calls: the member that it belongs to, and operands with the bytes that each repeat adds.
 using BandLocationTuple = std::tuple<int, int, int64_t, int64_t>;
 using BandCallTuple = std::tuple<int64_t, std::string, nb::bytes, std::vector<BandLocationTuple>>;
-// (members, bytes of band memory, [(repeats, [[call]])])
+// (members, bytes of band memory, [(repeats, [[call]])], whether they are a pipeline)
 using BandsTuple =
-    std::tuple<int64_t, size_t, std::vector<std::tuple<int64_t, std::vector<std::vector<BandCallTuple>>>>>;
+    std::tuple<int64_t, size_t, std::vector<std::tuple<int64_t, std::vector<std::vector<BandCallTuple>>>>, bool>;
 
 using CopyTuple = std::tuple<int, LocationTuple, size_t>;
 
@@ -203,10 +203,11 @@ KernelCall kernel_call(const Executor& executor, const std::string& symbol, nb::
 }
 
 Step band_step(const Executor& executor, const BandsTuple& bands) {
-  const auto& [members, bytes, parts] = bands;
+  const auto& [members, bytes, parts, is_pipeline] = bands;
   Step step;
   step.members = members;
   step.band_bytes = bytes;
+  step.is_pipeline = is_pipeline;
   for (const auto& [repeats, tasks] : parts) {
     BandTasks& part = step.bands.emplace_back(BandTasks{repeats, {}});
     for (const auto& task : tasks) {
@@ -218,6 +219,9 @@ Step band_step(const Executor& executor, const BandsTuple& bands) {
       }
     }
   }
+  if (is_pipeline &&
+      (step.bands.size() != 1 || step.bands[0].repeats != 1 || step.bands[0].sequences.size() > kMaxPipeline))
+    throw nb::value_error("no such pipeline");
   return step;
 }
 
@@ -336,8 +340,10 @@ NB_MODULE(_core, m) {
           "steps"_a, "arena_bytes"_a, "copies"_a = std::vector<CopyTuple>(),
           "A plan from steps (symbol, params, [(space, index, offset)]) and outputs that no step writes (output, "
           "location, bytes); spaces are none, constant, arena, input, output, fault, band. Steps that run in bands are "
-          "one: (members, bytes of band memory, [(repeats, [task])]), a task being a list of calls (member, symbol, "
-          "params, [(space, index, offset, bytes that each repeat adds)]).");
+          "one: (members, bytes of band memory, [(repeats, [task])], is_pipeline), a task being a list of calls "
+          "(member, "
+          "symbol, params, [(space, index, offset, bytes that each repeat adds)]); in a pipeline, every call waits for "
+          "that of the task before.");
 
   nb::class_<Plan>(m, "Plan", "Steps with kernels, parameters and memory fixed; runs on many threads at once.")
       .def_prop_ro("arena_bytes", [](const Plan& p) { return p.bound->arena_bytes(); })

@@ -22,16 +22,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Lets the CPU's other thread work while this one spins. ARM's `yield` does nothing on most CPUs; `isb` waits some
-// tens of cycles, as x86's `pause` does.
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("isb" ::: "memory");
-#endif
-}
-
 // How long a helper without work spins before it parks: while a run is in progress, whose next step may need it at any
 // moment, and between runs. Waking a parked one takes tens of microseconds; an idle process must show no CPU time.
 constexpr auto kSpinInRun = std::chrono::microseconds(500), kSpinBetweenRuns = std::chrono::microseconds(60);
@@ -103,7 +93,7 @@ class Pool {
       if (Clock::now() > deadline) {
         slot.visitors.wait(visitors);
       } else {
-        pause();
+        relax();
       }
     }
     owned_.fetch_and(~bit, std::memory_order_release);
@@ -204,7 +194,7 @@ class Pool {
         worked = Clock::now();
         continue;
       }
-      for (int i = 0; i < kPausesPerLook; ++i) pause();
+      for (int i = 0; i < kPausesPerLook; ++i) relax();
       const int callers = callers_.load(std::memory_order_relaxed);
       const bool may_help = callers > 0 && !is_crowded();
       if (Clock::now() - worked > (may_help ? kSpinInRun : kSpinBetweenRuns)) {

@@ -23,6 +23,16 @@ class ParallelRegion {
 using TaskFn = void (*)(void* context, int thread, int64_t begin, int64_t end);
 void parallel_for(int threads, int64_t n, int64_t chunk, TaskFn body, void* context);
 
+// Lets the CPU's other thread work while this one spins. ARM's `yield` does nothing on most CPUs; `isb` waits some
+// tens of cycles, as x86's `pause` does.
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
 // CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v2 and v1), rounded up, at
 // least 1.
 int usable_cpus();

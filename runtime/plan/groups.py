@@ -20,8 +20,9 @@ BandLocation: TypeAlias = tuple[int, int, int, int]
 """A location, and the bytes that every repeat adds."""
 
 NativeCall: TypeAlias = tuple[int, str, bytes, list[BandLocation]]
-NativeBands: TypeAlias = tuple[int, int, list[tuple[int, list[list[NativeCall]]]]]
-"""(members, bytes of band memory, [(repeats, [task])]) as the executor takes them."""
+NativeBands: TypeAlias = tuple[int, int, list[tuple[int, list[list[NativeCall]]]], bool]
+"""(members, bytes of band memory, [(repeats, [task])], whether a task's call waits for that of the task before) as the
+executor takes them."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class BandBinder:
         for part in group.schedule.parts:
             tasks = [[self._call(call, part, group, members, params) for call in task] for task in part.tasks]
             parts.append((part.repeats, tasks))
-        return len(members), group.schedule.band_bytes, parts
+        return len(members), group.schedule.band_bytes, parts, False
 
     def _call(
         self,

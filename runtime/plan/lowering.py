@@ -123,6 +123,22 @@ Operand: TypeAlias = Value | Temporary | Packed | Derived | At | Fault | None
 Param: TypeAlias = DimLike | float | Sequence[DimLike | float]
 
 
+@dataclass(frozen=True, eq=False)
+class Recurrence:
+    """How a step can be held to a span of time. `tasks` are the parts that its kernel has without that. Operands in
+    `pitches` lie so many bytes apart from one time step to the next. A later span begins with the states in which the
+    one before ended: `states` names them by the operands of the first."""
+
+    steps: DimLike
+    tasks: DimLike
+    is_reverse: bool
+    pitches: Mapping[str, DimLike]
+    states: Mapping[str, str]
+    source: str = "x"
+    target: str = "y"
+    count: str = "steps"
+
+
 @dataclass(eq=False)
 class KernelStep:
     """One kernel call. `operands` and `params` are named as the family declares them."""
@@ -136,6 +152,7 @@ class KernelStep:
     macs: DimLike  # multiply-accumulates, for the share of peak
     compute: str  # "f32", "int8" or "": the peak that `macs` is compared with
     rows: ImageRows | None = None  # how the step can be held to some rows of its images
+    time: Recurrence | None = None  # how it can be held to a span of time
 
 
 @dataclass(eq=False)
@@ -200,12 +217,13 @@ class Lowering:
         macs: DimLike = 0,
         compute: str = "",
         rows: ImageRows | None = None,
+        time: Recurrence | None = None,
     ) -> None:
         """Emits a kernel call. `operands` and `params` must name every operand and field of the row's family
         (optional operands may be left out). `in_place` lists (written, read) values of equal size that may share
-        memory. `rows`, if given, lets the step run in bands."""
+        memory. `rows`, if given, lets the step run in bands, `time` in a pipeline."""
         family = self.backend.family_of(row)
-        made = KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute, rows)
+        made = KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute, rows, time)
         self.steps.append(made)
 
 

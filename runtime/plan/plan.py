@@ -42,6 +42,7 @@ from .lowering import (
     lower_graph,
 )
 from .memory import Lifetime, place
+from .pipeline import Pipeline, PipelineBinder, find_pipelines, gather
 from .sizes import check_sizes
 from .views import drop_unread
 from .weights import check_weights, pack_weights
@@ -69,7 +70,7 @@ class Binding:
     segments: list[tuple[int, int] | ReferenceCall]
     arena_bytes: int
     output_shapes: list[tuple[int, ...]]
-    groups: list[Group]  # of plan steps that run in bands: one native step each
+    groups: list[Group | Pipeline]  # of plan steps that run at once: one native step each
     copies: list[tuple[int, Location, int]]  # outputs that no step writes: output index, where its bytes are, how many
 
 
@@ -96,7 +97,8 @@ class Plan:
         self._aliases = lower.aliases
         self._placement = lower.placement
         ends = {self._home(value) for _, value in graph.outputs}
-        self.steps: list[PlanStep] = drop_unread(lower.steps, ends, self._home)
+        needed = drop_unread(lower.steps, ends, self._home)
+        self.steps = gather(needed, self._touched, lambda step: {self._root(value) for value in self._written(step)})
         self._constant_index: dict[Value | Packed | Derived, int] = {}
         self._operand_order: dict[str, list[str]] = {}
         for step in self.steps:
@@ -203,7 +205,10 @@ class Plan:
                 return [number(v) for v in value]
             return value
 
-        groups = find_groups(self.steps, self._links, number, self._weight_bytes, threads)
+        groups: list[Group | Pipeline] = [
+            *find_groups(self.steps, self._links, number, self._weight_bytes, threads),
+            *find_pipelines(self.steps, self._root, number, threads),
+        ]
         locations, arena_bytes = self._place(number, groups)
 
         def locate(operand: Operand) -> Location:
@@ -226,13 +231,17 @@ class Plan:
         nodes: list[Node] = []
         segments: list[tuple[int, int] | ReferenceCall] = []
         start = 0
-        binder = BandBinder(self.backend, number, locate, self._operand_order)
+        how = (self.backend, number, locate, self._operand_order)
+        bands, pipelines = BandBinder(*how), PipelineBinder(*how)
         group_at = {index: group for group in groups for index in range(group.first, group.end)}
         for index, step in enumerate(self.steps):
             group = group_at.get(index)
             if group is not None:
                 if index == group.first:
-                    steps.append(binder.bind(group, self.steps))
+                    native = (
+                        bands.bind(group, self.steps) if isinstance(group, Group) else pipelines.bind(group, self.steps)
+                    )
+                    steps.append(native)
                     nodes.append(step.node)
                 continue
             if isinstance(step, KernelStep):
@@ -270,9 +279,9 @@ class Plan:
     def _weight_bytes(self, weight: Packed) -> int:
         return self.constants[self._constant_index[weight]].nbytes
 
-    def _place(self, number: Any, groups: Sequence[Group]) -> tuple[dict[Any, Location], int]:
-        """Where every root value and temporary lies, and how large the arena is. What is only read within a group of
-        steps lies in no place of its own; a group is one step."""
+    def _place(self, number: Any, groups: Sequence[Group | Pipeline]) -> tuple[dict[Any, Location], int]:
+        """Where every root value and temporary lies, and how large the arena is. What is only read within a group in
+        bands lies in no place of its own; a group is one step."""
         locations: dict[Any, Location] = {}
         for value, constant in self._constant_index.items():
             if isinstance(value, Value):
@@ -283,7 +292,8 @@ class Plan:
             locations[value] = (OUTPUT, index, 0)
 
         grouped = {index: group.first for group in groups for index in range(group.first, group.end)}
-        inner = {self._target(index) for group in groups for index in range(group.first, group.end - 1)}
+        bands = [group for group in groups if isinstance(group, Group)]
+        inner = {self._target(index) for group in bands for index in range(group.first, group.end - 1)}
         first: dict[Any, int] = {}
         last: dict[Any, int] = {}
         for index, step in enumerate(self.steps):

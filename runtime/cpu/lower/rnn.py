@@ -8,7 +8,8 @@ import numpy as np
 
 from ...ir import Node, Value
 from ...ops import Array
-from ...plan.lowering import At, KernelRow, Lowering, Operand, Param, Rule
+from ...plan.lowering import At, KernelRow, Lowering, Operand, Param, Recurrence, Rule
+from ...types import DimLike, floordiv
 
 
 def lower_rnn(node: Node, lower: Lowering) -> bool:
@@ -69,11 +70,14 @@ def _lower_direction(
         "linear_before_reset": int(node.attrs.get("linear_before_reset", True)), "inputs": inputs,
         "levels": float(node.attrs.get("levels", 0)),
     }  # fmt: skip
+    pitches: dict[str, DimLike] = {}
     for name, size in (("x", width), ("y", hidden * directions)):
-        inner, outer = size, second * size
-        params[f"{name}_step"], params[f"{name}_row"] = (inner, outer) if batch_first else (outer, inner)
+        step, one = (size, second * size) if batch_first else (second * size, size)
+        params |= {f"{name}_step": step, f"{name}_row": one}
+        pitches[name] = step * 4
+    y = node.outputs[0]
     operands: dict[str, Operand] = {
-        "x": x if is_layer else At(x, direction * outputs * 4), "y": At(node.outputs[0], direction * hidden * 4)
+        "x": x if is_layer else At(x, direction * outputs * 4), "y": At(y, direction * hidden * 4)
     }  # fmt: skip
     for name, array in constants.items():
         if name.endswith("weight"):
@@ -88,9 +92,14 @@ def _lower_direction(
         state = given.get(name)
         if state is not None:
             operands[name] = At(state, offset)
+    time = None
+    if is_layer and directions == 1:
+        states = {name: last for name, last in (("h0", "hn"), ("c0", "cn")) if name in operands}
+        tasks = floordiv(batch + row.mr - 1, row.mr)
+        time = Recurrence(steps, tasks, bool(params["is_reverse"]), pitches, states)
     compute = "f32" if weight.dtype == np.float32 else "int8"
     macs = steps * batch * outputs * (hidden + inputs)
-    lower.step(node, row, operands, params, macs=macs, compute=compute)
+    lower.step(node, row, operands, params, macs=macs, compute=compute, time=time)
 
 
 RULES: Mapping[str, Rule] = dict.fromkeys(

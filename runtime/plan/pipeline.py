@@ -1,0 +1,163 @@
+"""Pipelines: recurrent layers that follow one another, each on a thread of its own.
+
+The steps of one recurrence wait for one another, and a small batch has no other parts that threads could share. But a
+layer needs of the one before it no more than the time steps that are done: while one thread makes the next span of
+time of the first layer, another makes the last one of the second. No kernel knows: each is called for a shorter time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..ir import Value
+from .groups import BandLocation, Location, NativeBands, NativeCall
+from .lowering import At, Backend, KernelStep, Operand, PlanStep, Recurrence
+
+SPANS = 4
+"""Of the time, while that makes them no shorter than SHORTEST and no longer than LONGEST: the second layer waits for
+one of them, but every call prepares its first steps for itself."""
+
+SHORTEST, LONGEST = 8, 24
+
+MAX_MEMBERS = 8
+"""What the executor takes."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Plan steps `first`, `first + 1`, ... up to `end` at once, for these spans (first time step, how many)."""
+
+    first: int
+    end: int
+    spans: Sequence[tuple[int, int]]
+
+    def describe(self) -> str:
+        """How its steps run, for people."""
+        return f"{self.end - self.first} steps at once, each on a thread, {self.spans[0][1]} time steps at a time"
+
+
+def spans_of(steps: int, is_reverse: bool) -> list[tuple[int, int]]:
+    """The parts of the time, in the order in which they are made."""
+    length = min(max(-(-steps // (SPANS * SHORTEST)) * SHORTEST, SHORTEST), LONGEST)
+    spans = [(begin, min(length, steps - begin)) for begin in range(0, steps, length)]
+    return [(steps - begin - count, count) for begin, count in spans] if is_reverse else spans
+
+
+def gather(
+    steps: Iterable[PlanStep],
+    touched: Callable[[PlanStep], Iterable[object]],
+    written: Callable[[PlanStep], Collection[object]],
+) -> list[PlanStep]:
+    """`steps` with recurrences next to each other: what stands between them goes before them where it needs none of
+    them, as their first states do, and stays behind the later ones where they do not need it."""
+    gathered: list[PlanStep] = []
+    begin = end = 0  # of the last recurrences that stand together
+    made: set[object] = set()  # by them and what follows
+    after: set[object] = set()  # by what follows
+    for step in steps:
+        needed, results = set(touched(step)), written(step)
+        if _time(step) is None:
+            if end > begin and needed.isdisjoint(made):
+                gathered.insert(begin, step)
+                begin, end = begin + 1, end + 1
+                continue
+            gathered.append(step)
+            after.update(results)
+        elif end > begin and needed.isdisjoint(after):
+            gathered.insert(end, step)
+            end += 1
+        else:
+            begin, end = len(gathered), len(gathered) + 1
+            gathered.append(step)
+            made, after = set(), set()
+        made.update(results)
+    return gathered
+
+
+def find_pipelines(
+    steps: Sequence[PlanStep], root: Callable[[Value], Value], number: Callable[[Any], Any], threads: int
+) -> list[Pipeline]:
+    """Neighbouring recurrences of one time, as many as there are threads, none of which could be shared by threads."""
+    pipelines: list[Pipeline] = []
+    most = min(threads, MAX_MEMBERS)
+    index = 0
+    while index < len(steps):
+        end = index
+        while end < min(index + most, len(steps)) and _joins(steps[index:end], steps[end], root, number):
+            end += 1
+        if end - index > 1:
+            time = _time(steps[index])
+            assert time is not None
+            pipelines.append(Pipeline(index, end, spans_of(number(time.steps), time.is_reverse)))
+        index = max(end, index + 1)
+    return pipelines
+
+
+def _time(step: PlanStep) -> Recurrence | None:
+    return step.time if isinstance(step, KernelStep) else None
+
+
+def _joins(
+    members: Sequence[PlanStep], step: PlanStep, root: Callable[[Value], Value], number: Callable[[Any], Any]
+) -> bool:
+    """Whether `step` can follow the members of a pipeline, or begin one."""
+    time = _time(step)
+    if time is None or number(time.tasks) != 1 or number(time.steps) < 2 * SHORTEST:
+        return False
+    if not members:
+        return True
+    last, before = members[-1], _time(members[-1])
+    assert before is not None
+    assert isinstance(last, KernelStep)
+    assert isinstance(step, KernelStep)
+    source = step.operands[time.source]
+    written = {root(out) for member in members for out in member.node.outputs}
+    return (
+        isinstance(source, Value)
+        and root(source) is root(_value(last.operands[before.target]))
+        and time.is_reverse == before.is_reverse
+        and number(time.steps) == number(before.steps)
+        and number(time.pitches[time.source]) == number(before.pitches[before.target])
+        and not any(root(_value(step.operands[name])) in written for name in time.states)
+    )
+
+
+def _value(operand: Operand) -> Value:
+    base = operand.base if isinstance(operand, At) else operand
+    assert isinstance(base, Value)
+    return base
+
+
+class PipelineBinder:
+    """Makes the executor's calls of pipelines; what it is given is what BandBinder takes."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        number: Callable[[Any], Any],
+        locate: Callable[[Operand], Location],
+        order: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._backend, self._number, self._locate, self._order = backend, number, locate, order
+
+    def bind(self, pipeline: Pipeline, steps: Sequence[PlanStep]) -> NativeBands:
+        """A sequence a step, of a call a span."""
+        sequences: list[list[NativeCall]] = []
+        for member, step in enumerate(steps[pipeline.first : pipeline.end]):
+            assert isinstance(step, KernelStep)
+            sequences.append([self._call(member, step, span, index == 0) for index, span in enumerate(pipeline.spans)])
+        return len(sequences), 0, [(1, sequences)], True
+
+    def _call(self, member: int, step: KernelStep, span: tuple[int, int], is_first: bool) -> NativeCall:
+        time, (begin, count) = step.time, span
+        assert time is not None
+        operands: list[BandLocation] = []
+        for name in self._order[step.family]:
+            operand = step.operands.get(name if is_first else time.states.get(name, name))
+            space, index, offset = self._locate(operand)
+            operands.append((space, index, offset + begin * self._number(time.pitches.get(name, 0)), 0))
+        fields = {**step.params, time.count: count}
+        params = self._backend.pack_params(step.family, {name: self._number(value) for name, value in fields.items()})
+        return member, step.row.symbol, params, operands
