@@ -23,6 +23,8 @@ struct Operands {
 
 RL_INLINE float reciprocal_root(float power, float eps) { return 1.0f / __builtin_sqrtf(power + eps); }
 
+RL_INLINE V load_lanes(const float* p, int lanes) { return lanes == kWidth ? load(p) : load_n(p, lanes); }
+
 // out[i] = f(x[i], i, lanes), i in [0, n).
 template <class Fn>
 RL_INLINE void map(const float* x, float* out, int64_t n, Fn f) {
@@ -32,46 +34,63 @@ RL_INLINE void map(const float* x, float* out, int64_t n, Fn f) {
   if (left > 0) store_n(out + i, f(load_n(x + i, left), i, left), left);
 }
 
-RL_INLINE void normalize_row(const Operands& o, int64_t row, float mean) {
+RL_INLINE void scale_row(const Operands& o, int64_t row, float mean, float factor) {
   const int64_t n = o.p.n;
   const float* x = o.x + row * n;
   float* out = o.out + row * n;
-  const V shift = set(mean);
-  const float power = reduce_row<Sum>(x, n, [shift](V v) { return (v - shift) * (v - shift); }) / float(n);
-  const V r = set(reciprocal_root(power, o.p.eps));
+  const V shift = set(mean), r = set(factor);
   const float *weight = o.weight, *bias = o.bias;
   if (weight && bias) {
     map(x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
-      return fma((v - shift) * r, load_n(weight + i, lanes), load_n(bias + i, lanes));
+      return fma((v - shift) * r, load_lanes(weight + i, lanes), load_lanes(bias + i, lanes));
     });
   } else if (weight) {
     map(x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
-      return (v - shift) * r * load_n(weight + i, lanes);
+      return (v - shift) * r * load_lanes(weight + i, lanes);
     });
   } else if (bias) {
     map(x, out, n, [=](V v, int64_t i, int lanes) __attribute__((always_inline)) {
-      return (v - shift) * r + load_n(bias + i, lanes);
+      return (v - shift) * r + load_lanes(bias + i, lanes);
     });
   } else {
     map(x, out, n, [=](V v, int64_t, int) __attribute__((always_inline)) { return (v - shift) * r; });
   }
 }
 
-RL_INLINE void layer_norm(const Call& call, int64_t begin, int64_t end) {
-  const Operands o(call);
-  ReductionTasks{o.p.outer, o.p.n, 1}.visit(
-      begin, end,
-      [&](int64_t row) {
-        normalize_row(o, row, reduce_row<Sum>(o.x + row * o.p.n, o.p.n, [](V v) { return v; }) / float(o.p.n));
-      },
-      [](int64_t, int64_t, int64_t) {});
+constexpr int64_t kTogether = 8;
+
+// Up to kTogether rows from `row` on, step by step: what folds the lanes of one, and its root, take as long as all its
+// other steps, but need not wait for them.
+template <bool IsCentred>
+void normalize_rows(const Operands& o, int64_t row, int64_t rows) {
+  const int64_t n = o.p.n;
+  const float* const x = o.x + row * n;
+  V lanes[kTogether];
+  float mean[kTogether] = {}, factor[kTogether];
+  if constexpr (IsCentred) {
+    for (int64_t i = 0; i < rows; ++i) lanes[i] = reduce_lanes<Sum>(x + i * n, n, [](V v) { return v; });
+    for (int64_t i = 0; i < rows; ++i) mean[i] = fold(lanes[i], Sum()) / float(n);
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    const V shift = set(mean[i]);
+    lanes[i] = reduce_lanes<Sum>(x + i * n, n, [shift](V v) { return (v - shift) * (v - shift); });
+  }
+  for (int64_t i = 0; i < rows; ++i) factor[i] = reciprocal_root(fold(lanes[i], Sum()) / float(n), o.p.eps);
+  for (int64_t i = 0; i < rows; ++i) scale_row(o, row + i, mean[i], factor[i]);
 }
 
-RL_INLINE void rms_norm(const Call& call, int64_t begin, int64_t end) {
+template <bool IsCentred>
+RL_INLINE void norm_of_rows(const Call& call, int64_t begin, int64_t end) {
   const Operands o(call);
-  ReductionTasks{o.p.outer, o.p.n, 1}.visit(
-      begin, end, [&](int64_t row) { normalize_row(o, row, 0.0f); }, [](int64_t, int64_t, int64_t) {});
+  const ReductionTasks tasks{o.p.outer, o.p.n, 1};
+  const int64_t block = tasks.rows_a_task(), together = block < kTogether ? block : kTogether;  // that L1 holds
+  const int64_t stop = end * block < o.p.outer ? end * block : o.p.outer;
+  for (int64_t row = begin * block; row < stop; row += together)
+    normalize_rows<IsCentred>(o, row, stop - row < together ? stop - row : together);
 }
+
+RL_INLINE void layer_norm(const Call& call, int64_t begin, int64_t end) { norm_of_rows<true>(call, begin, end); }
+RL_INLINE void rms_norm(const Call& call, int64_t begin, int64_t end) { norm_of_rows<false>(call, begin, end); }
 
 // Replaces the n * groups sums by finish(mean of their group), the same for all channels of a group.
 template <class Finish>
@@ -98,7 +117,7 @@ RL_INLINE void group_norm(const Call& call, int64_t begin, int64_t end) {
     reduce_columns<Sum>(x, p.spatial, channels, width, mean, [](V v, int64_t) { return v; });
     spread_means(mean, groups, p, [](float m) { return m; });
     reduce_columns<Sum>(x, p.spatial, channels, width, factor, [&](V v, int64_t c) __attribute__((always_inline)) {
-      const V d = v - load_n(mean + c, width - c < kWidth ? int(width - c) : kWidth);
+      const V d = v - load_lanes(mean + c, width - c < kWidth ? int(width - c) : kWidth);
       return d * d;
     });
     spread_means(factor, groups, p, [&](float power) { return reciprocal_root(power, p.eps); });
@@ -108,8 +127,8 @@ RL_INLINE void group_norm(const Call& call, int64_t begin, int64_t end) {
     for (int64_t s = 0; s < p.spatial; ++s)
       map(x + s * channels, o.out + at + s * channels, width,
           [&](V v, int64_t c, int lanes) __attribute__((always_inline)) {
-            const V shift = bias ? load_n(bias + c, lanes) : zero();
-            return fma(v - load_n(mean + c, lanes), load_n(factor + c, lanes), shift);
+            const V shift = bias ? load_lanes(bias + c, lanes) : zero();
+            return fma(v - load_lanes(mean + c, lanes), load_lanes(factor + c, lanes), shift);
           });
   }
 }

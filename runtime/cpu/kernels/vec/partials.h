@@ -46,14 +46,11 @@ struct Partials {
       for (int i = 0; i < half; ++i) t[i] = op(t[i], t[i + half]);
     return t[0];
   }
-
-  // All 64 partials in one.
-  RL_INLINE float combine() const { return fold(lanes(), Op()); }
 };
 
-// Reduces value(V x) over src[0, n); elements are visited in blocks of 64 from src[0] on.
+// Reduces value(V x) over src[0, n), but for the lanes (fold); elements are visited in blocks of 64 from src[0] on.
 template <class Op, class Value>
-RL_INLINE float reduce_row(const float* src, int64_t n, Value value) {
+RL_INLINE V reduce_lanes(const float* src, int64_t n, Value value) {
   Partials<Op> p;
   const Op op;
   int64_t i = 0;
@@ -64,7 +61,12 @@ RL_INLINE float reduce_row(const float* src, int64_t n, Value value) {
     const V x = select(first_lanes(left), value(load_n(src + i, left)), set(Op::identity));
     p.v[j] = op(p.v[j], x);
   }
-  return p.combine();
+  return p.lanes();
+}
+
+template <class Op, class Value>
+RL_INLINE float reduce_row(const float* src, int64_t n, Value value) {
+  return fold(reduce_lanes<Op>(src, n, value), Op());
 }
 
 constexpr int kColumns = 64;  // that reduce_columns takes at a time
