@@ -75,7 +75,7 @@ def test_like_the_reference(op: str, inputs: Any, attrs: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(("groups", "channels"), [(12, 12), (1, 16)])
 def test_floats_added_to_a_convolution_of_bytes(groups: int, channels: int) -> None:
-    """Depthwise, and where Winograd's method would take bytes only."""
+    """Depthwise, and by Winograd's method."""
     rng = np.random.default_rng(9)
     x = rng.integers(0, 256, (2, 8, 8, channels), np.uint8)
     residual = rng.standard_normal((2, 8, 8, channels), np.float32)

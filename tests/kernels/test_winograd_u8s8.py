@@ -34,6 +34,7 @@ def case(shape: Any, types: str) -> dict[str, Array]:
     """Random operands, extremes among them, whose results are spread over u8."""
     images, ih, iw, c, n, (top, left, bottom, right) = shape
     rng = np.random.default_rng(crc32(repr(shape).encode()))
+    dtype = np.uint8 if types.endswith("u8") else np.float32
     dst_shape = (images, ih + top + bottom - 2, iw + left + right - 2, n)
     src = rng.integers(0, 256, (images, ih, iw, c), np.uint8)
     src[rng.random(src.shape) < 0.2] = 255
@@ -44,8 +45,8 @@ def case(shape: Any, types: str) -> dict[str, Array]:
         "weight": weight,
         "bias": rng.uniform(60, 200, n).astype(np.float32),
         "scale": (rng.uniform(0.5, 2, n) / max(9 * c, 1) ** 0.5 / 200).astype(np.float32),
-        "residual": rng.integers(0, 256, dst_shape, np.uint8),
-        "dst": np.full(dst_shape, 7, np.uint8 if types.endswith("u8") else np.float32),
+        "residual": rng.integers(0, 256, dst_shape, np.uint8).astype(dtype),
+        "dst": np.full(dst_shape, 7, dtype),
     }
 
 
@@ -191,11 +192,11 @@ def test_lowering(types: str) -> None:
     rng = np.random.default_rng(3)
     weight = np.clip(np.rint(30 * rng.standard_normal((128, 128, 3, 3))), -127, 127).astype(np.int8)
     scale, bias = rng.uniform(5e-4, 1e-3, 128).astype(np.float32), rng.standard_normal(128, np.float32)
+    dtype, factor = ("uint8", 0.5) if types == "u8s8u8" else ("float32", 1.0)
     outs = []
     for isa in _core.available_isas():
         b = GraphBuilder()
-        x, residual = b.input("x", np.uint8, ("N", 20, 20, 128)), b.input("r", np.uint8, ("N", 20, 20, 128))
-        dtype = "uint8" if types == "u8s8u8" else "float32"
+        x, residual = b.input("x", np.uint8, ("N", 20, 20, 128)), b.input("r", dtype, ("N", 20, 20, 128))
         quantization = {"x_zero_point": 7, "residual_scale": 0.5, "out_dtype": dtype}
         attrs = {"layout": "NHWC", "padding": (1, 1, 1, 1), **quantization}
         b.output("out", b.add_node("qconv2d", [x, weight, scale, bias, residual], attrs)[0])
@@ -205,13 +206,15 @@ def test_lowering(types: str) -> None:
         family = "gemm" if isa == "amxint8" else "winograd"
         assert (step.family, step.row.types, step.row.isa) == (family, types, isa)
         assert ("tile registers" if isa == "amxint8" else "25% of the multiplications") in reason(step)
-        given = [np.random.default_rng(4).integers(0, 256, (3, 20, 20, c), np.uint8) for c in (128, 128)]
+        given = [
+            np.random.default_rng(4).integers(0, 256, (3, 20, 20, 128), np.uint8).astype(d) for d in ("uint8", dtype)
+        ]
         for images in (3, 1):
             arrays = [np.ascontiguousarray(a[:images]) for a in given]
             sizes = {str(symbol): images for symbol in b.graph.symbols}
             outs.append(Execution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0])
     sums = convolve(given[0].astype(np.float64) - 7, weight, (3, 20, 20, 128, 128, (1, 1, 1, 1)))
-    values = sums * scale.astype(np.float64) + bias + 0.5 * given[1]
+    values = sums * scale.astype(np.float64) + bias + factor * given[1]
     if types == "u8s8u8":
         assert np.abs(outs[0] - np.clip(values, 0, 255)).max() <= 0.5001
     else:

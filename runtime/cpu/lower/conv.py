@@ -22,15 +22,13 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     if x is None or weight is None or weight.data is None or node.attrs["layout"] != "NHWC":
         return False
     groups, (outputs, k) = node.attrs["groups"], weight.data.shape[:2]
-    residual = node.inputs[4] if len(node.inputs) > 4 and x.dtype == np.uint8 else None
-    adds_floats = residual is not None and residual.dtype == np.float32  # to a sum of integers
     if groups == outputs and k == 1 and groups > 1:
         return _lower_depthwise(node, lower, x, weight, weight.data)
     types = "".join(short_dtype(value.dtype) for value in (x, weight, node.output))
     row = lower.find("winograd", "winograd", "f32" if types == "f32f32f32" else types)
     direct = find_gemm(lower, x, weight, node.output)
     tile = _winograd_tile(node, weight.data, direct.isa if direct else "")
-    if row and tile and not adds_floats:
+    if row and tile:
         return _lower_winograd(node, lower, row, x, weight.data, tile)
     return _lower_product(node, lower, x, weight, weight.data)
 

@@ -112,7 +112,7 @@ class WinogradRun {
     result_.columns = std::min(panel.granules * kWinogradGranule, p_.n - panel.column);
     result_.bias = bias_ ? bias_ + column : nullptr;
     result_.scale = scale_ ? scale_ + column : nullptr;
-    const int64_t residual = (pixel * p_.residual_row + column) * kernel_.src_bytes;
+    const int64_t residual = (pixel * p_.residual_row + column) * kernel_.dst_bytes;
     result_.residual = residual_ ? residual_ + residual : nullptr;
     result_.dst = dst_ + (pixel * p_.dst_row + column) * kernel_.dst_bytes;
     result_.rows = int(std::min(p_.tile, p_.oh - at.y));

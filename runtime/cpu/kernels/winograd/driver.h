@@ -39,7 +39,7 @@ struct WinogradResult {
   const float* bias;       // null if absent
   const float* scale;      // of integers
   const int32_t* correction;  // of integers: to be added to the sums
-  const void* residual;       // f32, or u8 of integers; null if absent
+  const void* residual;       // of the type of the results; null if absent
   void* dst;                  // result (y, x): element y * dst_row + x * dst_pixel
   int64_t dst_row, dst_pixel, residual_row, residual_pixel;
   int rows, cols;  // results that are stored

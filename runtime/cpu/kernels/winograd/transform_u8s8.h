@@ -125,22 +125,22 @@ struct SumScales {
         lo(set(result.lo)),
         hi(set(result.hi)) {}
 
-  RL_INLINE void finish(VI sum, const uint8_t* bytes, float* dst) const {
-    store_n(dst, min(hi, max(lo, scaled(sum, bytes))), lanes);
+  RL_INLINE void finish(VI sum, const float* added, float* dst) const {
+    const V v = scaled(sum);
+    store_n(dst, min(hi, max(lo, added ? v + load_n(added, lanes) : v)), lanes);
   }
   // The limits are whole numbers in [0, 255]; NaN ends at lo.
-  RL_INLINE void finish(VI sum, const uint8_t* bytes, uint8_t* dst) const {
-    const VI rounded = max_i(round_int(lo), round_int(min(hi, scaled(sum, bytes))));
+  RL_INLINE void finish(VI sum, const uint8_t* added, uint8_t* dst) const {
+    V v = scaled(sum);
+    if (added) v = fma(to_float(load_u8_n(added, lanes)), residual, v);
+    const VI rounded = max_i(round_int(lo), round_int(min(hi, v)));
     if (lanes == kWidth) {
       store_u8(dst, rounded);
     } else {
       store_u8_n(dst, rounded, lanes);
     }
   }
-  RL_INLINE V scaled(VI sum, const uint8_t* bytes) const {
-    const V v = fma(to_float(sum + correction), scale, bias);
-    return bytes ? fma(to_float(load_u8_n(bytes, lanes)), residual, v) : v;
-  }
+  RL_INLINE V scaled(VI sum) const { return fma(to_float(sum + correction), scale, bias); }
 
   int lanes;
   VI correction;
@@ -152,10 +152,10 @@ template <class F, class Dst, int I, int J = 0>
 RL_INLINE void finish_row(const WinogradResult& result, const SumScales& scales, const VI (&sum)[F::kTile], int64_t n) {
   if constexpr (J < F::kTile) {
     if (J >= result.cols) return;
-    const uint8_t* bytes = static_cast<const uint8_t*>(result.residual);
-    if (bytes) bytes += I * result.residual_row + J * result.residual_pixel + n;
+    const Dst* added = static_cast<const Dst*>(result.residual);
+    if (added) added += I * result.residual_row + J * result.residual_pixel + n;
     Dst* const dst = static_cast<Dst*>(result.dst) + I * result.dst_row + J * result.dst_pixel + n;
-    scales.finish(F::template divide<F::kShift[I] + F::kShift[J]>(sum[J]), bytes, dst);
+    scales.finish(F::template divide<F::kShift[I] + F::kShift[J]>(sum[J]), added, dst);
     finish_row<F, Dst, I, J + 1>(result, scales, sum, n);
   }
 }
