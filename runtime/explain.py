@@ -12,14 +12,16 @@ import numpy as np
 
 from .cpu import _core
 from .cpu.backend import ISAS
+from .cpu.params import pack_params
 from .cpu.reasons import reason
 from .ir import Node, Value
 from .model import Model
 from .plan import KernelStep, ReferenceStep
 from .plan.lowering import Operand
-from .types import evaluate
+from .types import Dim, evaluate
 
 REFERENCE = "NumPy reference"
+IDLE = "none"
 WARM_UPS = 2
 REPEATS = 5
 
@@ -30,8 +32,8 @@ USUAL_CACHE = 1 << 20
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the largest register tile
-    that it computes at once (rows and columns of the result, "" where the family has none), the result's shape.
+    """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the register tile that most
+    of it is computed by (rows and columns of the result, "" where the family has none), the result's shape.
 
     `nanoseconds` is the median of several runs; `share` the part of a bound that was reached (0 to 1) and `bound` its
     name: the peak of multiply-adds for matrix kernels, else the bandwidth of memory, or of the cache where the operands
@@ -51,13 +53,15 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All steps of one method at one choice of sizes, and the bounds that shares refer to.
+    """All steps of one method at one choice of sizes, the nodes that take none (kernel "none"), and the bounds that
+    shares refer to.
 
     `f32_flops`, `int8_ops` (operations a second), `read_bytes` and `cache_bytes` (bytes a second) were measured on the
     threads and with the instruction sets that the model uses.
     """
 
     steps: list[StepReport]
+    idle: list[StepReport]
     sizes: Mapping[str, int]
     arena_bytes: int
     f32_flops: float
@@ -86,7 +90,9 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
         for index, (step, time) in enumerate(zip(target.plan.steps, times, strict=True))
     ]
     arena = target.execution(sizes).native.arena_bytes
-    return Explanation(steps, sizes, arena, flops, ops, read, cache)
+    computed = {id(step.node) for step in target.plan.steps}
+    idle = [_idle(node, sizes) for node in target.plan.graph.nodes if id(node) not in computed]
+    return Explanation(steps, idle, sizes, arena, flops, ops, read, cache)
 
 
 def _report(
@@ -109,9 +115,26 @@ def _report(
         moved = _bytes(step, sizes)
         bound = "cache" if moved <= _cached_bytes() else "memory"
         share = moved / seconds / peaks[bound]
-    tile = f"{step.row.mr}x{step.row.nr}" if step.row.mr * step.row.nr > 1 else ""
-    symbol, why = step.row.symbol, "; ".join(filter(None, [reason(step), band]))
-    return StepReport(node.op.name, _label(node), symbol, tile, shape, time, share, bound, why)
+    why = "; ".join(filter(None, [reason(step), band]))
+    return StepReport(node.op.name, _label(node), step.row.symbol, _tile(step, sizes), shape, time, share, bound, why)
+
+
+def _idle(node: Node, sizes: Mapping[str, int]) -> StepReport:
+    shape = tuple(evaluate(d, sizes) for d in node.outputs[0].shape)
+    why = "no work: the kernels around it read and write its elements where they lie"
+    return StepReport(node.op.name, _label(node), IDLE, "", shape, 0, 0.0, "", why)
+
+
+def _tile(step: KernelStep, sizes: Mapping[str, int]) -> str:
+    params = pack_params(step.family, **{name: _number(value, sizes) for name, value in step.params.items()})
+    rows, columns = _core.tile(step.row.symbol, params)
+    return f"{rows}x{columns}" if rows * columns > 1 else ""
+
+
+def _number(value: Any, sizes: Mapping[str, int]) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_number(item, sizes) for item in value]
+    return evaluate(value, sizes) if isinstance(value, Dim) else value
 
 
 @cache

@@ -1,13 +1,17 @@
 """Explanations: a kernel, a tile, a share and a reason for every step."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import torch
 
 import rushlight as rl
+from benchmarks.peers import networks
 from rushlight.runtime.cpu import _core, reasons
 from rushlight.runtime.cpu.backend import best_isa, cpu_backend
 from rushlight.runtime.cpu.params import families
-from rushlight.runtime.explain import REFERENCE, StepReport, explain
+from rushlight.runtime.explain import IDLE, REFERENCE, Explanation, StepReport, explain
 from rushlight.runtime.ops import OpDef, registry
 from rushlight.runtime.plan import Plan, ReferenceStep
 from rushlight.runtime.plan.prepare import prepare
@@ -18,8 +22,8 @@ def weights(*shape: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def steps() -> list[StepReport]:
-    """The steps of a network with a convolution of every kind, a decomposed operator and one without kernel."""
+def explanation() -> Explanation:
+    """Of a network with a convolution of every kind, a decomposed operator and one without kernel."""
     builder = rl.GraphBuilder()
     x = builder.input("x", np.float32, ("N", 32, 24, 24))
     for kernel, options in (
@@ -35,7 +39,12 @@ def steps() -> list[StepReport]:
     product = builder.matmul(flat, builder.sigmoid(builder.permute(flat, dims=(0, 2, 1))))
     builder.output("linear", builder.linear(product, weights(16, 32)))
     builder.output("largest", builder.topk(product, k=3)[0])
-    return explain(rl.load(builder.build(), threads=1), {"x": weights(2, 32, 24, 24)}).steps
+    return explain(rl.load(builder.build(), threads=1), {"x": weights(2, 32, 24, 24)})
+
+
+@pytest.fixture(scope="module")
+def steps(explanation: Explanation) -> list[StepReport]:
+    return explanation.steps
 
 
 def test_every_step_has_a_reason(steps: list[StepReport]) -> None:
@@ -73,18 +82,76 @@ def test_every_operator_has_reasons(op: OpDef) -> None:
                 assert step.reason if isinstance(step, ReferenceStep) else reasons.reason(step)
 
 
-def test_kernels_tell_tile_and_share(steps: list[StepReport]) -> None:
-    rows = {row.symbol: row for family in families().values() for row in family.rows}
-    for step in steps:
+def check(found: Explanation) -> None:
+    """Every node has a kernel, a tile where its family has some, a share of a bound, and a reason."""
+    kernels = {row.symbol: (name, row) for name, family in families().items() for row in family.rows}
+    for step in found.steps:
+        assert step.reason
         if step.kernel == REFERENCE:
             assert (step.tile, step.share, step.bound) == ("", 0, "")
             continue
-        row = rows[step.kernel]
-        assert step.tile == (f"{row.mr}x{row.nr}" if row.mr * row.nr > 1 else "")
-        assert step.reason.endswith(f"{row.isa} has the best {row.types} row")
+        family, row = kernels[step.kernel]
+        assert f"{row.isa} has the best {row.types} row" in step.reason
         assert step.share > 0
-        assert step.bound in ("f32 peak", "cache", "memory")
-    assert any(step.tile for step in steps)
+        if family in CHOOSING:
+            height, width = map(int, step.tile.split("x"))
+            assert 0 < height <= max(row.mr, 12)
+            assert 0 < width <= row.nr + 16
+        else:
+            assert step.tile == (f"{row.mr}x{row.nr}" if row.mr * row.nr > 1 else "")
+        is_bound_by_peak = family in ("gemm", "winograd", "depthwise", "attention", "rnn")
+        assert step.bound in (("f32 peak", "int8 peak") if is_bound_by_peak else ("cache", "memory"))
+    for node in found.idle:
+        assert (node.kernel, node.tile, node.nanoseconds) == (IDLE, "", 0)
+        assert node.reason
+
+
+CHOOSING = ("gemm", "winograd", "depthwise")
+"""Families with tiles that depend on the call."""
+
+NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...]]] = {
+    "unet": (lambda: networks.UNet((32, 64), 5), (3, 44, 36)),
+    "detector": (lambda: networks.Detector(8, 11), (3, 64, 96)),
+    "recurrent": (lambda: networks.Recurrent(24, 40, 7), (19, 24)),
+    "transformer": (
+        lambda: torch.nn.TransformerEncoderLayer(64, 2, 128, batch_first=True, norm_first=True),
+        (19, 64),
+    ),
+}
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_node_of_a_network_is_explained(name: str, precision: str) -> None:
+    make, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    program = rl.export(make().eval(), (torch.zeros(1, *shape),), dynamic={"x": {0: "N"}})
+    x = weights(2, *shape)
+    if precision == "int8":
+        program = rl.quantize(program, {"x": x})
+    model = rl.load(program, threads=1)
+    found = explain(model, {"x": x})
+    check(found)
+    nodes = {id(node) for node in model.main.plan.graph.nodes}
+    assert len(nodes) == len({id(step.node) for step in model.main.plan.steps} & nodes) + len(found.idle)
+    assert {step.operator for step in found.idle} <= {"reshape", "permute", "slice", "concat", "split", "squeeze"}
+
+
+def test_kernels_tell_tile_and_share(explanation: Explanation) -> None:
+    check(explanation)
+    tiles = {step.tile for step in explanation.steps}
+    assert len(tiles) > 3
+
+
+def test_the_tile_is_that_of_the_sizes() -> None:
+    builder = rl.GraphBuilder()
+    x = builder.input("x", np.float32, ("N", 64))
+    builder.output("y", builder.linear(x, weights(32, 64)))
+    model = rl.load(builder.build(), threads=1)
+    tiles = [explain(model, {"x": weights(rows, 64)}).steps[0].tile for rows in (1, 2, 240)]
+    heights = [int(tile.split("x")[0]) for tile in tiles]
+    assert heights[:2] == [1, 2] or best_isa() == "generic"
+    assert heights[2] >= 2
 
 
 def test_reasons_are_of_families_that_there_are() -> None:

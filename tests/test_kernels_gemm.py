@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def matrix_params(m: int, n: int, k: int, **changes: Any) -> dict[str, Any]:
         "sh": 1, "sw": 1, "ph": 0, "pw": 0, "dh": 1, "dw": 1, "src_batch": (0, 0), "src_image": k, "src_row": 0,
         "src_pixel": 0, "dst_batch": (0, 0), "dst_row": n, "residual_batch": (0, 0), "residual_row": n,
         "weight_batch": (0, 0), "bias_batch": (0, 0), "weights": 1, "weight_is_kn": 0, "src_zero_point": 0,
-        "activation": 0, "alpha": 0.0, "beta": 0.0, "residual_scale": 0.0,
+        "activation": 0, "alpha": 0.0, "beta": 0.0, "residual_scale": 0.0, "panel_columns": 0, "tile_rows": 0,
     }  # fmt: skip
     return params | changes
 
@@ -359,6 +360,67 @@ def test_batches_and_strides(row: Any) -> None:
         expected = epilogue(acc, scale, np.zeros(n))
     np.testing.assert_array_equal(out[..., :n], to_u8(expected) if dst.dtype == np.uint8 else expected)
     assert (out[..., n:] == 3).all()
+
+
+TILE_ROWS = [-1, 0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 32]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.isa != "generic"], **ids)
+def test_tiles_change_no_bit(row: Any) -> None:
+    """Every tile that can be asked for, with rows and columns left over; those that the cost model chooses too."""
+    is_float, is_u8 = row.types[0] == "f", row.types.endswith("u8")
+    for m, n, k in [(1, 40, 24), (7, 70, 33), (13, 100, 64), (29, 150, 16), (45, 33, 600), (9, 20, 3300)]:
+        rng = np.random.default_rng(m)
+        if is_float:
+            src, weight = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)
+            scale, bias = None, rng.standard_normal(n, np.float32)
+        else:
+            src, weight, scale, bias = random_int8(rng, m, n, k)
+        dst = np.zeros((m, n), np.uint8 if is_u8 else np.float32)
+        outs = {}
+        for columns in range(-16, row.nr + 1, 16):
+            for rows in TILE_ROWS:
+                params = matrix_params(m, n, k, panel_columns=columns, tile_rows=rows)
+                outs[columns, rows] = run(row, params, src, weight, dst, bias, scale)
+                high, wide = _core.tile(row.symbol, pack_params("gemm", **params))
+                assert 1 <= high <= max(row.mr, 12)
+                assert wide <= (columns if columns > 0 else row.nr)
+        for choice, out in outs.items():
+            np.testing.assert_array_equal(out.view(np.uint8), outs[0, 0].view(np.uint8), str(choice))
+
+
+def test_the_tile_asked_for_is_taken() -> None:
+    for row in ROWS:
+        for columns in range(16, row.nr + 1, 16):
+            asked = [matrix_params(96, 256, 64, panel_columns=columns, tile_rows=rows) for rows in TILE_ROWS[2:]]
+            heights = {_core.tile(row.symbol, pack_params("gemm", **params)) for params in asked}
+            assert {width for _, width in heights} == {columns}
+            assert len(heights) > 2 or row.isa == "generic"
+    empty = matrix_params(0, 16, 4)
+    assert _core.tile(ROWS[0].symbol, pack_params("gemm", **empty)) == (0, 0)
+
+
+def costs() -> dict[tuple[str, int], dict[int, float]]:
+    """Nanoseconds of a step and row by the height of the tile, of every kernel and width of panels that is measured."""
+    found: dict[tuple[str, int], dict[int, float]] = {}
+    data = Path(__file__).parents[1] / "runtime" / "cpu" / "kernels" / "gemm" / "costs.inc"
+    for line in data.read_text().splitlines():
+        if line.startswith("COST("):
+            symbol, granules, rows, near, *_ = line.removeprefix("COST(").removesuffix(")").split(", ")
+            found.setdefault((symbol, int(granules)), {})[int(rows)] = float(near) / int(rows)
+    return found
+
+
+def test_measured_kernels_have_no_tile_that_is_clearly_faster() -> None:
+    rows = {row.symbol: row for row in families()["gemm"].rows}
+    for (symbol, granules), of_height in costs().items():
+        params = matrix_params(960, 16 * granules, 64, panel_columns=16 * granules)
+        height, columns = _core.tile(symbol, pack_params("gemm", **params))
+        assert columns == 16 * granules
+        assert of_height[height] <= min(of_height.values()) / 0.97
+        assert max(of_height) <= max(rows[symbol].mr, 12)
+    measured = {symbol for symbol, _ in costs()}
+    assert measured == {row.symbol for row in rows.values() if row.isa in ("avx2", "avxvnni", "avx512", "avx512vnni")}
 
 
 def test_symbols_name_what_the_table_says() -> None:

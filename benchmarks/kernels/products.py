@@ -50,6 +50,7 @@ class Problem:
             src_image=pixels * self.ic, src_row=iw * self.ic, src_pixel=self.ic, dst_batch=(0, oc), dst_row=self.oc,
             residual_batch=(0, 0), residual_row=0, weight_batch=(0, 1), bias_batch=(0, oc), weights=self.groups,
             weight_is_kn=0, src_zero_point=0, activation=1, alpha=0.0, beta=0.0, residual_scale=0.0,
+            panel_columns=0, tile_rows=0,
         )  # fmt: skip
 
 

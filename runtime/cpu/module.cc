@@ -315,6 +315,17 @@ NB_MODULE(_core, m) {
         return kernel.family->cost_ns(*kernel.row, params_or_throw(kernel, params).data());
       },
       "symbol"_a, "params"_a);
+  m.def(
+      "tile",
+      [](const std::string& symbol, nb::bytes params) {
+        const KernelRef kernel = compiled_or_throw(symbol);
+        const auto values = params_or_throw(kernel, params);
+        const Row& row = *kernel.row;
+        const Tile tile = kernel.family->tile ? kernel.family->tile(row, values.data()) : Tile{row.mr, row.nr};
+        return std::make_tuple(tile.rows, tile.columns);
+      },
+      "symbol"_a, "params"_a,
+      "Rows and columns of the result that most of the call computes at once; 0, or 1 by 1, where that is no tile.");
   m.def("run_kernel", &run_kernel, "symbol"_a, "params"_a, "operands"_a, "threads"_a = 1, "chunk"_a = 1,
         "Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.");
   m.def("packed_bytes", &packed_bytes, "symbol"_a, "params"_a);

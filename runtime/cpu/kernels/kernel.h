@@ -60,6 +60,11 @@ struct Row {
   KernelFn run;
 };
 
+// Rows and columns of the destination, 0 x 0 where nothing is computed.
+struct Tile {
+  int64_t rows, columns;
+};
+
 struct Field {
   const char* name;
   char type;        // 'i' int64_t, 'f' float, 'd' double
@@ -90,6 +95,8 @@ struct Family {
   // its meaning stated in <family>.h) into dst (64-byte aligned). Depends on static parameters only.
   size_t (*packed_bytes)(const Row& row, const void* params);
   void (*pack)(const Row& row, const void* params, const void* src, void* dst);
+  // The register tile that most of a call is computed by, null where that is the row's.
+  Tile (*tile)(const Row& row, const void* params) = nullptr;
 };
 
 #define RL_FIELD(P, type, name) {#name, type, offsetof(P, name), sizeof(P::name) / (type == 'f' ? 4 : 8)}

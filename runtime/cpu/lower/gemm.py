@@ -17,7 +17,7 @@ NEUTRAL: Mapping[str, Param] = {
     "batch": (1, 1), "images": 1, "oh": 1, "ow": 1, "ih": 1, "iw": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "ph": 0,
     "pw": 0, "dh": 1, "dw": 1, "src_batch": (0, 0), "src_image": 0, "src_row": 0, "src_pixel": 0, "dst_batch": (0, 0),
     "residual_batch": (0, 0), "residual_row": 0, "weight_batch": (0, 0), "bias_batch": (0, 0), "weights": 1,
-    "weight_is_kn": 0, "src_zero_point": 0, "residual_scale": 0.0,
+    "weight_is_kn": 0, "src_zero_point": 0, "residual_scale": 0.0, "panel_columns": 0, "tile_rows": 0,
 }  # fmt: skip
 """One product of one row; what it lacks (n, k, dst_row, activation) every call has to say."""
 

@@ -15,7 +15,10 @@ EXAMPLE = """example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Run a program on made-up inputs; show the kernel, time and share of the peak of every step."
+    parser.description = (
+        "Run a program on made-up inputs; show the kernel, time and share of the peak of every step, then the nodes that "
+        "take none."
+    )
     parser.epilog = EXAMPLE
     parser.add_argument("model", type=Path, metavar="MODEL.rush")
     parser.add_argument("--batch", type=int, metavar="N", help="size of the first input's first dimension")
@@ -29,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     sizes = {**(batch_size(graph, args.batch) if args.batch is not None else {}), **parse_sizes(args.dim)}
     found = explain(model, random_inputs(graph, sizes))
     header = ["node", "operator", "kernel", "tile", "shape", "us", "time", "share", "of", "why"]
-    print(format_table(header, [_row(step, found.nanoseconds) for step in found.steps]))
+    print(format_table(header, [_row(step, found.nanoseconds) for step in [*found.steps, *found.idle]]))
     print(f"\n{summary(found, model.threads, model.isa)}")
     return 0
 

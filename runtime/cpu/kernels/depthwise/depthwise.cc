@@ -147,12 +147,28 @@ void pack(const Row& row, const void* params, const void* src, void* dst) {
   pack_tiles(row, p, weight, static_cast<std::byte*>(dst));
 }
 
+Tile tile(const Row& row, const void* params) {
+  return {row.mr, is_f32(row) ? row.nr : tile_at(params_of(params), 0, row.nr)};
+}
+
 }  // namespace
 
 extern const Family family_depthwise;
 const Family family_depthwise = {
-    "depthwise", kFields, std::size(kFields), sizeof(P),    kOperands, std::size(kOperands), kRows, std::size(kRows),
-    tasks,       cost_ns, scratch_bytes,      packed_bytes, pack,
+    "depthwise",
+    kFields,
+    std::size(kFields),
+    sizeof(P),
+    kOperands,
+    std::size(kOperands),
+    kRows,
+    std::size(kRows),
+    tasks,
+    cost_ns,
+    scratch_bytes,
+    packed_bytes,
+    pack,
+    tile,
 };
 
 }  // namespace rushlight

@@ -27,17 +27,20 @@ struct StepS16x2 {
 }  // namespace
 
 void gemm_f32f32f32_6x16_neon(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileF32By<StepF32Lane>, float>(GemmStep::f32);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileF32By<StepF32Lane>, float>(GemmStep::f32, tiles_gemm_f32f32f32_6x16_neon);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8u8_4x16_neon(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS16x2, uint8_t>, uint8_t, 4>(GemmStep::s16x2);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepS16x2, uint8_t>, uint8_t, kLowHeights>(GemmStep::s16x2, tiles_gemm_u8s8u8_4x16_neon);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8f32_4x16_neon(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS16x2, float>, float, 4>(GemmStep::s16x2);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepS16x2, float>, float, kLowHeights>(GemmStep::s16x2, tiles_gemm_u8s8f32_4x16_neon);
   run_gemm(kernel, call, begin, end);
 }
 

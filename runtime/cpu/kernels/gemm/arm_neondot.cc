@@ -27,12 +27,14 @@ struct StepS8x4 {
 }  // namespace
 
 void gemm_u8s8u8_6x16_neondot(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS8x4, uint8_t>, uint8_t>(GemmStep::s8x4);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepS8x4, uint8_t>, uint8_t>(GemmStep::s8x4, tiles_gemm_u8s8u8_6x16_neondot);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8f32_6x16_neondot(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS8x4, float>, float>(GemmStep::s8x4);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepS8x4, float>, float>(GemmStep::s8x4, tiles_gemm_u8s8f32_6x16_neondot);
   run_gemm(kernel, call, begin, end);
 }
 

@@ -16,12 +16,11 @@ constexpr int64_t kShortTap = 17;         // steps: below, switching pointers fo
 constexpr int64_t kTasks = 16;            // enough for eight threads to end together
 constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a task: some 10 microseconds
 
-// A multiple of the highest tile for the widest panel, so that only the last block has lower ones.
-int64_t row_unit(const GemmFormat& format, const GemmLayout& layout) {
-  if (format.granules == 1) return 12;
-  if (format.step == GemmStep::u8x64) return 32;
-  constexpr int64_t units[] = {12, 12, 8, 6};
-  return units[layout.panel(0).granules - 1];
+// A multiple of the usual tile for the widest panel, so that only the last block has lower ones.
+int64_t row_unit(const GemmFormat& format, const GemmLayout& layout, int64_t given) {
+  const int64_t granules = layout.panel(0).granules;
+  const int64_t height = format.tiles->heights.rows[granules - 1][gemm_main(*format.tiles, granules, given)];
+  return format.granules == 1 ? 12 / height * height : height;
 }
 
 GemmReading reading_in_place(const GemmFormat& format, const GemmParams& p) {
@@ -76,7 +75,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   const GemmReading reading = gemm_reading(format, p);
   const int64_t pixels = reading == GemmReading::copies ? p.kh * p.kw : std::min(p.sh * p.sw, p.kh * p.kw);
   const int64_t row_bytes = std::max<int64_t>(ceil_div(p.k, step_depth(format.step)) * kStepBytes * pixels, 1);
-  const int64_t unit = row_unit(format, layout);
+  const int64_t unit = row_unit(format, layout, p.tile_rows);
   const int64_t rows = std::clamp(kSrcBytes / row_bytes, 4 * unit, kMaxRows);
   blocks.m_blocks = std::max<int64_t>((blocks.m + rows / 2) / rows, 1);  // to the nearest: a block may be half larger
 

@@ -12,19 +12,6 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// The lowest tile that covers `m` rows, or the highest there is.
-const GemmVariant& lowest_variant(const GemmVariant (&variants)[GemmKernel::kVariants], int64_t m) {
-  int i = 0;
-  while (variants[i].mr < m && i + 1 < GemmKernel::kVariants && variants[i + 1].run) ++i;
-  return variants[i];
-}
-
-int highest_variant(const GemmVariant (&variants)[GemmKernel::kVariants]) {
-  int mr = 0;
-  for (const GemmVariant& variant : variants) mr = variant.run ? variant.mr : mr;
-  return mr;
-}
-
 const float* offset_or_null(const void* base, int64_t elements) {
   return base ? static_cast<const float*>(base) + elements : nullptr;
 }
@@ -43,7 +30,7 @@ class GemmRun {
       : kernel_(kernel),
         call_(call),
         p_(*static_cast<const GemmParams*>(call.params)),
-        format_{kernel.step, kernel.granules},
+        format_{kernel.step, kernel.granules, &kernel.tiles},
         layout_(gemm_layout(format_, p_)),
         blocks_(gemm_blocks(format_, p_)),
         rows_(format_, p_, blocks_, call.scratch),
@@ -87,7 +74,7 @@ class GemmRun {
     const GemmPanel first = layout_.panel(begin);
     const bool is_near = first.granules * kGranule * layout_.column_bytes() * (end - begin) <= kNearBytes;
     if (is_near && end - begin > 1) {
-      const int64_t height = highest_variant(kernel_.variant[first.granules - 1]);
+      const int64_t height = main_height(first.granules);
       const int64_t row_bytes = std::max<int64_t>(layout_.steps() * kStepBytes, 1);
       const int64_t chunk =
           std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1) * height;
@@ -103,13 +90,16 @@ class GemmRun {
   }
 
  private:
+  int64_t main_height(int64_t granules) const {
+    return kernel_.tiles.heights.rows[granules - 1][gemm_main(kernel_.tiles, granules, p_.tile_rows)];
+  }
+
   int64_t batch_offset(const int64_t (&stride)[2]) const { return b0_ * stride[0] + b1_ * stride[1]; }
 
   // Rows [begin, end) of one panel. `fetches`: what lies behind it in memory, which is the next panel or, as a rule,
   // the weights of the next product, is brought into L2 meanwhile.
   void run_panel(int64_t index, int64_t begin, int64_t end, bool fetches) {
     const GemmPanel panel = layout_.panel(index);
-    const GemmVariant(&variants)[GemmKernel::kVariants] = kernel_.variant[panel.granules - 1];
     const std::byte* const matrix =
         static_cast<const std::byte*>(call_.operand[kGemmWeight]) + batch_offset(p_.weight_batch) * layout_.bytes();
     const int64_t bias = batch_offset(p_.bias_batch) + panel.column;
@@ -117,9 +107,8 @@ class GemmRun {
     tile_.columns = std::min(panel.granules * kGranule, p_.n - panel.column);
     tile_.scale = offset_or_null(call_.operand[kGemmScale], bias);
     tile_.bias = offset_or_null(call_.operand[kGemmBias], bias);
-    // As a rule one tile, often of few steps: a division would take as long as some of them.
-    const int64_t height = highest_variant(variants), rows = end - begin;
-    const int64_t tiles = rows <= height ? 1 : ceil_div(rows, height);
+    const int64_t rows = end - begin;
+    const int64_t tiles = ceil_div(rows, main_height(panel.granules));
     const int64_t panel_bytes = panel.granules * kGranule * layout_.column_bytes();
     tile_.next =
         fetches && tiles >= kFetchingTiles && panel_bytes <= kFetchedBytes ? tile_.panel + panel_bytes : nullptr;
@@ -127,14 +116,20 @@ class GemmRun {
                       ? gemm_chunk(tile_.steps, panel.granules * kGranule * kStepBytes)
                       : tile_.steps;
     tile_.streams = tiles == 1;
-    const int64_t whole = tiles * height == rows ? rows : (tiles - 1) * height;
-    if (whole > 0) run_tiles(lowest_variant(variants, whole), begin, begin + whole, panel.column);
-    if (begin + whole == end) return;
-    tile_.next = nullptr;
-    run_tiles(lowest_variant(variants, end - begin - whole), begin + whole, end, panel.column);
+    const GemmTileFn* const variants = kernel_.variant[panel.granules - 1];
+    const GemmCut cut = gemm_cut(kernel_.tiles, panel.granules, rows, p_.tile_rows);
+    const auto run = [&](int variant, int64_t m, int64_t m_end) {
+      if (m == m_end) return;
+      run_tiles(variants[variant], m, m_end, panel.column);
+      tile_.next = nullptr;
+    };
+    const int64_t last = begin + cut.main_rows, second = last + cut.first_rows;
+    run(cut.main, begin, last);
+    run(cut.last.first, last, second);
+    run(cut.last.second, second, end);
   }
 
-  void run_tiles(const GemmVariant& variant, int64_t begin, int64_t end, int64_t column) {
+  void run_tiles(GemmTileFn run, int64_t begin, int64_t end, int64_t column) {
     std::byte* const dst = static_cast<std::byte*>(call_.operand[kGemmDst]);
     const std::byte* const residual = static_cast<const std::byte*>(call_.operand[kGemmResidual]);
     tile_.m = end - begin;
@@ -144,7 +139,7 @@ class GemmRun {
       const int64_t at = batch_offset(p_.residual_batch) + begin * p_.residual_row + column;
       tile_.residual = residual + at * kernel_.dst_bytes;
     }
-    variant.run(tile_);
+    run(tile_);
   }
 
   const GemmKernel& kernel_;

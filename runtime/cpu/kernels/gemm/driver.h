@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/tiles.h"
 #include "kernels/kernel.h"
 #include "kernels/vec/activation_kind.h"
 
@@ -13,7 +14,8 @@ enum class GemmStep : uint8_t { f32, u8x4, u8x64, s8x4, s16x2 };
 
 struct GemmFormat {
   GemmStep step;
-  int64_t granules;  // in the widest panel
+  int64_t granules;                  // in the widest panel
+  const GemmTiles* tiles = nullptr;  // not needed by a layout
 };
 
 // Rows of all columns of one panel: register tiles of `mr` rows (the kernel's own constant), one below the other.
@@ -39,19 +41,19 @@ struct GemmTile {
 
 using GemmTileFn = void (*)(const GemmTile& tile);
 
-struct GemmVariant {
-  int mr;
-  GemmTileFn run;
-};
-
-// The tiles of one kernel: for panels of 1 to 4 granules the heights there are, ascending, unused ones {0, null}.
+// The tiles of one kernel, as `tiles` has them.
 struct GemmKernel {
-  static constexpr int kVariants = 6;
   GemmStep step;
   int granules;
   int src_bytes, dst_bytes;  // of an element
-  GemmVariant variant[4][kVariants];
+  const GemmTiles& tiles;
+  GemmTileFn variant[4][GemmHeights::kMost];
 };
+
+constexpr int64_t kGranule = 16;   // columns
+constexpr int64_t kStepBytes = 4;  // of k, a column: what one multiply-add instruction takes in each lane
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end);
 

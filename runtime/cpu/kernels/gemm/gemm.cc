@@ -48,7 +48,9 @@ constexpr Field kFields[] = {F('i', batch),
                              F('i', activation),
                              F('f', alpha),
                              F('f', beta),
-                             F('f', residual_scale)};
+                             F('f', residual_scale),
+                             F('i', panel_columns),
+                             F('i', tile_rows)};
 #undef F
 
 constexpr Operand kOperands[kGemmOperands] = {{"src", false},   {"weight", false},   {"bias", false},
@@ -59,6 +61,15 @@ constexpr Row kRows[] = {
 #include "kernels/gemm/kernels.inc"
 #undef ROW
 };
+
+// In the order of the rows.
+const GemmTiles* const kTiles[] = {
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa(&tiles_##symbol, )
+#include "kernels/gemm/kernels.inc"
+#undef ROW
+};
+
+GemmFormat gemm_format(const Row& row) { return {gemm_step(row), row.nr / kGranule, kTiles[&row - kRows]}; }
 
 const GemmParams& params_of(const void* params) { return *static_cast<const GemmParams*>(params); }
 
@@ -95,10 +106,22 @@ void pack(const Row& row, const void* params, const void* src, void* dst) {
   pack_weights(gemm_format(row), params_of(params), src, static_cast<std::byte*>(dst));
 }
 
+Tile tile(const Row& row, const void* params) {
+  const GemmParams& p = params_of(params);
+  const GemmFormat format = gemm_format(row);
+  const GemmBlocks blocks = gemm_blocks(format, p);
+  if (blocks.tasks == 0) return {0, 0};
+  const GemmLayout layout = gemm_layout(format, p);
+  const int64_t granules = layout.panel(0).granules, rows = std::min(blocks.m, blocks.m_block);
+  const GemmCut cut = gemm_cut(*format.tiles, granules, rows, p.tile_rows);
+  const int (&heights)[GemmHeights::kMost] = format.tiles->heights.rows[granules - 1];
+  return {cut.main_rows > 0 ? heights[cut.main] : heights[cut.last.first], granules * kGranule};
+}
+
 }  // namespace
 
 extern const Family family_gemm = {
     "gemm", kFields, std::size(kFields), sizeof(GemmParams), kOperands, kGemmOperands, kRows, std::size(kRows),
-    tasks,  cost_ns, scratch_bytes,      packed_bytes,       pack};
+    tasks,  cost_ns, scratch_bytes,      packed_bytes,       pack,      tile};
 
 }  // namespace rushlight

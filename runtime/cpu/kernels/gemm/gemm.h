@@ -45,6 +45,9 @@ struct GemmParams {
   int64_t activation;  // an Activation (vec/activation_kind.h) and its parameters; u8 destinations: none or clamp
   float alpha, beta;
   float residual_scale;
+  // Columns of the widest panel, the same where weights are packed and where they are read, and rows of most tiles. 0:
+  // as the cost model chooses; -16 and -1: as without it (choice.h). They change no result.
+  int64_t panel_columns, tile_rows;
 };
 
 enum GemmOperand { kGemmSrc, kGemmWeight, kGemmBias, kGemmScale, kGemmResidual, kGemmDst, kGemmOperands };

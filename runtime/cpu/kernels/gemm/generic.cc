@@ -20,17 +20,20 @@ struct StepU8x4 {
 }  // namespace
 
 void gemm_f32f32f32_2x16_generic(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = generic_kernel<TileF32, float>(GemmStep::f32);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileF32, float, kGenericHeights>(GemmStep::f32, tiles_gemm_f32f32f32_2x16_generic);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8u8_2x16_generic(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = generic_kernel<TileU8S8<StepU8x4, uint8_t>, uint8_t>(GemmStep::u8x4);
+  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepU8x4, uint8_t>, uint8_t, kGenericHeights>(
+      GemmStep::u8x4, tiles_gemm_u8s8u8_2x16_generic);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8f32_2x16_generic(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = generic_kernel<TileU8S8<StepU8x4, float>, float>(GemmStep::u8x4);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepU8x4, float>, float, kGenericHeights>(GemmStep::u8x4, tiles_gemm_u8s8f32_2x16_generic);
   run_gemm(kernel, call, begin, end);
 }
 

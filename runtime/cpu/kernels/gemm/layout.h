@@ -4,15 +4,11 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/gemm/choice.h"
 #include "kernels/gemm/driver.h"
 #include "kernels/kernel.h"
 
 namespace rushlight {
-
-constexpr int64_t kGranule = 16;   // columns
-constexpr int64_t kStepBytes = 4;  // of k, a column: what one multiply-add instruction takes in each lane
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 inline int64_t step_depth(GemmStep step) { return step == GemmStep::f32 ? 1 : step == GemmStep::s16x2 ? 2 : 4; }
 
@@ -31,8 +27,6 @@ inline GemmStep gemm_step(const Row& row) {
   __builtin_unreachable();
 }
 
-inline GemmFormat gemm_format(const Row& row) { return {gemm_step(row), row.nr / kGranule}; }
-
 struct GemmPanel {
   int64_t column, granules;
   int64_t offset;  // bytes from the start of the matrix
@@ -40,20 +34,15 @@ struct GemmPanel {
 
 class GemmLayout {
  public:
-  // n columns; `runs` times `depth` of k, each run filled up to whole steps.
-  GemmLayout(GemmFormat format, int64_t n, int64_t runs, int64_t depth)
+  // n columns; `runs` times `depth` of k, each run filled up to whole steps. Panels of at most
+  // `widest` granules, or as gemm_panel_granules chooses.
+  GemmLayout(GemmFormat format, int64_t n, int64_t runs, int64_t depth, int64_t widest = 0)
       : steps_(runs * ceil_div(depth, step_depth(format.step))),
         header_(format.step == GemmStep::f32 ? 0 : int64_t(sizeof(int32_t))),
         granules_(ceil_div(n, kGranule)),
-        panels_(ceil_div(granules_, widest(format.granules))),
+        panels_(ceil_div(granules_, gemm_panel_granules(format.step, format.granules, granules_, steps_, widest))),
         least_(panels_ > 0 ? granules_ / panels_ : 0),
         wide_(granules_ - panels_ * least_) {}
-
-  // So many granules that two panels fit into L2, at least half of what the tiles can take.
-  int64_t widest(int64_t granules) const {
-    constexpr int64_t most_bytes = 768 << 10;
-    return granules * kGranule * column_bytes() > most_bytes ? ceil_div(granules, 2) : granules;
-  }
 
   int64_t steps() const { return steps_; }
   int64_t panels() const { return panels_; }
@@ -88,6 +77,8 @@ inline int64_t gemm_partial_bytes(const GemmFormat& format, const GemmBlocks& bl
 }
 
 // A run is what one kernel row covers.
-inline GemmLayout gemm_layout(GemmFormat format, const GemmParams& p) { return {format, p.n, p.kh, p.kw * p.k}; }
+inline GemmLayout gemm_layout(GemmFormat format, const GemmParams& p) {
+  return {format, p.n, p.kh, p.kw * p.k, p.panel_columns / kGranule};
+}
 
 }  // namespace rushlight

@@ -1,6 +1,8 @@
 // Tables of tiles, for ISA files only.
 #pragma once
 
+#include <utility>
+
 #include "kernels/gemm/tile.h"
 
 namespace rushlight {
@@ -20,37 +22,36 @@ struct TileU8S8 {
   static constexpr GemmTileFn run = tile_u8s8<Step, Dst, MR, NV>;
 };
 
-template <class Tile, int MR, int Granules>
-constexpr GemmVariant variant = {MR, Tile::template run<MR, Granules * kGranuleVectors>};
-
-// 32 registers of 16 lanes: 24 accumulators, one granule a register.
-template <class Tile, class Dst>
-constexpr GemmKernel wide_kernel(GemmStep step) {
-  return {step,
-          4,
-          step == GemmStep::f32 ? 4 : 1,
-          sizeof(Dst),
-          {{variant<Tile, 1, 1>, variant<Tile, 2, 1>, variant<Tile, 4, 1>, variant<Tile, 8, 1>, variant<Tile, 12, 1>},
-           {variant<Tile, 1, 2>, variant<Tile, 2, 2>, variant<Tile, 4, 2>, variant<Tile, 8, 2>, variant<Tile, 12, 2>},
-           {variant<Tile, 1, 3>, variant<Tile, 2, 3>, variant<Tile, 4, 3>, variant<Tile, 6, 3>, variant<Tile, 8, 3>},
-           {variant<Tile, 1, 4>, variant<Tile, 2, 4>, variant<Tile, 3, 4>, variant<Tile, 4, 4>, variant<Tile, 5, 4>,
-            variant<Tile, 6, 4>}}};
+template <class Tile, const GemmHeights& heights, int Granules, int I>
+constexpr GemmTileFn variant() {
+  constexpr int rows = heights.rows[Granules - 1][I];
+  if constexpr (rows > 0) {
+    return Tile::template run<rows, Granules * kGranuleVectors>;
+  } else {
+    return nullptr;
+  }
 }
 
-// Panels of one granule.
-template <class Tile, class Dst, int Highest = 6>
-constexpr GemmKernel narrow_kernel(GemmStep step) {
-  return {step,
-          1,
-          step == GemmStep::f32 ? 4 : 1,
-          sizeof(Dst),
-          {{variant<Tile, 1, 1>, variant<Tile, 2, 1>, variant<Tile, 4, 1>, variant<Tile, Highest, 1>}}};
+template <class Tile, const GemmHeights& heights, int Granules, int... I>
+constexpr void add_variants(GemmKernel& kernel, std::integer_sequence<int, I...>) {
+  ((kernel.variant[Granules - 1][I] = variant<Tile, heights, Granules, I>()), ...);
 }
 
-// For correctness, not for speed: one height.
+template <class Tile, class Dst, const GemmHeights& heights, int... Granules>
+constexpr GemmKernel kernel_of(GemmStep step, const GemmTiles& tiles) {
+  GemmKernel kernel{step, sizeof...(Granules), step == GemmStep::f32 ? 4 : 1, sizeof(Dst), tiles, {}};
+  (add_variants<Tile, heights, Granules>(kernel, std::make_integer_sequence<int, GemmHeights::kMost>()), ...);
+  return kernel;
+}
+
 template <class Tile, class Dst>
-constexpr GemmKernel generic_kernel(GemmStep step) {
-  return {step, 1, step == GemmStep::f32 ? 4 : 1, sizeof(Dst), {{variant<Tile, 2, 1>}}};
+constexpr GemmKernel wide_kernel(GemmStep step, const GemmTiles& tiles) {
+  return kernel_of<Tile, Dst, kWideHeights, 1, 2, 3, 4>(step, tiles);
+}
+
+template <class Tile, class Dst, const GemmHeights& heights = kNarrowHeights>
+constexpr GemmKernel narrow_kernel(GemmStep step, const GemmTiles& tiles) {
+  return kernel_of<Tile, Dst, heights, 1>(step, tiles);
 }
 
 }  // namespace

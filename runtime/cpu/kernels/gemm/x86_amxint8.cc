@@ -10,17 +10,22 @@ constexpr int kLowRows = 4;  // the highest tile of vectors
 
 // Few rows as in the kernels of AVX-512: the tile registers would load all weights for a fraction of their rows.
 template <class Dst>
-constexpr GemmKernel tile_kernel() {
-  using Low = TileU8S8<StepU8x4, Dst>;
-  constexpr GemmVariant half = {kTileRows, tile_matrix<Dst, 1>}, whole = {2 * kTileRows, tile_matrix<Dst, 2>};
-  return {GemmStep::u8x64,
-          4,
-          1,
-          sizeof(Dst),
-          {{variant<Low, 1, 1>, variant<Low, 2, 1>, variant<Low, kLowRows, 1>, half, whole},
-           {variant<Low, 1, 2>, variant<Low, 2, 2>, variant<Low, kLowRows, 2>, half, whole},
-           {variant<Low, 1, 3>, variant<Low, 2, 3>, variant<Low, kLowRows, 3>, half, whole},
-           {variant<Low, 1, 4>, variant<Low, 2, 4>, variant<Low, kLowRows, 4>, half, whole}}};
+struct TileMatrix {
+  template <int MR, int NV>
+  static constexpr GemmTileFn run_of() {
+    if constexpr (MR > kLowRows) {
+      return tile_matrix<Dst, MR / kTileRows>;
+    } else {
+      return tile_u8s8<StepU8x4, Dst, MR, NV>;
+    }
+  }
+  template <int MR, int NV>
+  static constexpr GemmTileFn run = run_of<MR, NV>();
+};
+
+template <class Dst>
+constexpr GemmKernel tile_kernel(const GemmTiles& tiles) {
+  return kernel_of<TileMatrix<Dst>, Dst, kMatrixHeights, 1, 2, 3, 4>(GemmStep::u8x64, tiles);
 }
 
 void run_by_tiles(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end) {
@@ -34,12 +39,12 @@ void run_by_tiles(const GemmKernel& kernel, const Call& call, int64_t begin, int
 }  // namespace
 
 void gemm_u8s8u8_32x64_amxint8(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = tile_kernel<uint8_t>();
+  static constexpr GemmKernel kernel = tile_kernel<uint8_t>(tiles_gemm_u8s8u8_32x64_amxint8);
   run_by_tiles(kernel, call, begin, end);
 }
 
 void gemm_u8s8f32_32x64_amxint8(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = tile_kernel<float>();
+  static constexpr GemmKernel kernel = tile_kernel<float>(tiles_gemm_u8s8f32_32x64_amxint8);
   run_by_tiles(kernel, call, begin, end);
 }
 

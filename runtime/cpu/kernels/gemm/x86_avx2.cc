@@ -15,17 +15,19 @@ struct StepS16x2 {
 }  // namespace
 
 void gemm_f32f32f32_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileF32, float>(GemmStep::f32);
+  static constexpr GemmKernel kernel = narrow_kernel<TileF32, float>(GemmStep::f32, tiles_gemm_f32f32f32_6x16_avx2);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8u8_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS16x2, uint8_t>, uint8_t>(GemmStep::s16x2);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepS16x2, uint8_t>, uint8_t>(GemmStep::s16x2, tiles_gemm_u8s8u8_6x16_avx2);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8f32_6x16_avx2(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepS16x2, float>, float>(GemmStep::s16x2);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepS16x2, float>, float>(GemmStep::s16x2, tiles_gemm_u8s8f32_6x16_avx2);
   run_gemm(kernel, call, begin, end);
 }
 

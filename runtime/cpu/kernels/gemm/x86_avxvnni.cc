@@ -4,12 +4,14 @@
 namespace rushlight {
 
 void gemm_u8s8u8_6x16_avxvnni(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepU8x4, uint8_t>, uint8_t>(GemmStep::u8x4);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepU8x4, uint8_t>, uint8_t>(GemmStep::u8x4, tiles_gemm_u8s8u8_6x16_avxvnni);
   run_gemm(kernel, call, begin, end);
 }
 
 void gemm_u8s8f32_6x16_avxvnni(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel = narrow_kernel<TileU8S8<StepU8x4, float>, float>(GemmStep::u8x4);
+  static constexpr GemmKernel kernel =
+      narrow_kernel<TileU8S8<StepU8x4, float>, float>(GemmStep::u8x4, tiles_gemm_u8s8f32_6x16_avxvnni);
   run_gemm(kernel, call, begin, end);
 }
 

@@ -46,6 +46,9 @@ struct WinogradResult {
   float lo, hi, residual_scale;
 };
 
+// Rows of a register tile of three granules; others have as many as the row says.
+constexpr int kWinogradLowHeight = 8;
+
 struct WinogradKernel {
   int64_t nr;
   int src_bytes, dst_bytes;                                   // of an element

@@ -52,7 +52,7 @@ constexpr WinogradKernel wide_f32() {
           sizeof(float),
           sizeof(float),
           {transform_patch<Two>, transform_patch<Four>},
-          {multiply<Step, 1, 12>, multiply<Step, 2, 12>, multiply<Step, 3, 8>},
+          {multiply<Step, 1, 12>, multiply<Step, 2, 12>, multiply<Step, 3, kWinogradLowHeight>},
           {transform_result<Two>, transform_result<Four>},
           activate};
 }
@@ -74,7 +74,7 @@ constexpr WinogradKernel wide_u8s8() {
           sizeof(uint8_t),
           sizeof(Dst),
           {transform_byte_patch<WholeTwo>, transform_byte_patch<WholeFour>},
-          {multiply<Step, 1, 12>, multiply<Step, 2, 12>, multiply<Step, 3, 8>},
+          {multiply<Step, 1, 12>, multiply<Step, 2, 12>, multiply<Step, 3, kWinogradLowHeight>},
           {transform_sums<WholeTwo, Dst>, transform_sums<WholeFour, Dst>},
           activate};
 }

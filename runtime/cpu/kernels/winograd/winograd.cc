@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "kernels/winograd/driver.h"
 #include "kernels/winograd/layout.h"
 #include "kernels/winograd/pack.h"
 
@@ -84,10 +85,28 @@ void pack(const Row& row, const void* params, const void* src, void* dst) {
   pack_winograd(winograd_format(row), params_of(params), src, static_cast<std::byte*>(dst));
 }
 
+Tile tile(const Row& row, const void* params) {
+  const WinogradPanels panels(winograd_format(row), params_of(params));
+  if (panels.count() == 0) return {0, 0};
+  const int64_t granules = panels.panel(0).granules;
+  return {granules * kWinogradGranule > row.nr ? kWinogradLowHeight : row.mr, granules * kWinogradGranule};
+}
+
 }  // namespace
 
-extern const Family family_winograd = {
-    "winograd", kFields, std::size(kFields), sizeof(P),    kOperands, kWinogradOperands, kRows, std::size(kRows),
-    tasks,      cost_ns, scratch_bytes,      packed_bytes, pack};
+extern const Family family_winograd = {"winograd",
+                                       kFields,
+                                       std::size(kFields),
+                                       sizeof(P),
+                                       kOperands,
+                                       kWinogradOperands,
+                                       kRows,
+                                       std::size(kRows),
+                                       tasks,
+                                       cost_ns,
+                                       scratch_bytes,
+                                       packed_bytes,
+                                       pack,
+                                       tile};
 
 }  // namespace rushlight
