@@ -16,8 +16,8 @@ EXAMPLE = """example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run a program on made-up inputs; show the kernel, time and share of the peak of every step, then the nodes that "
-        "take none."
+        "Run a program on made-up inputs; show the kernel, tile, time and share of the peak of every step, then the "
+        "nodes that take none."
     )
     parser.epilog = EXAMPLE
     parser.add_argument("model", type=Path, metavar="MODEL.rush")
