@@ -59,7 +59,7 @@ struct GemmTiles {
   int64_t main_rows(int64_t granules) const { return heights.rows[granules - 1][by_cost[granules - 1].main]; }
 };
 
-// gemm_tiles_<symbol>, from costs.inc, which `python -m benchmarks.kernels.fit` writes.
+// tiles_<symbol>, from costs.inc, which `python -m benchmarks.kernels.fit` writes.
 #define ROW(isa, symbol, op, types, mr, nr) extern const GemmTiles tiles_##symbol;
 #include "kernels/gemm/kernels.inc"
 #undef ROW
