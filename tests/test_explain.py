@@ -109,32 +109,27 @@ def check(found: Explanation) -> None:
 CHOOSING = ("gemm", "winograd", "depthwise")
 """Families with tiles that depend on the call."""
 
-NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...]]] = {
-    "unet": (lambda: networks.UNet((32, 64), 5), (3, 44, 36)),
-    "detector": (lambda: networks.Detector(8, 11), (3, 64, 96)),
-    "recurrent": (lambda: networks.Recurrent(24, 40, 7), (19, 24)),
-    "transformer": (
-        lambda: torch.nn.TransformerEncoderLayer(64, 2, 128, batch_first=True, norm_first=True),
-        (19, 64),
-    ),
+NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], str, tuple[int, ...]]] = {
+    "unet": (lambda: networks.UNet((32, 64), 5), "image", (3, 44, 36)),
+    "detector": (lambda: networks.Detector(8, 11), "image", (3, 64, 96)),
+    "recurrent": (lambda: networks.Recurrent(24, 40, 7), "sequence", (19, 24)),
 }
 
 
 @pytest.mark.parametrize("precision", ["float", "int8"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_node_of_a_network_is_explained(name: str, precision: str) -> None:
-    make, shape = NETWORKS[name]
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_node_of_a_network_is_explained(network: str, precision: str) -> None:
+    make, name, shape = NETWORKS[network]
     torch.manual_seed(0)
-    program = rl.export(make().eval(), (torch.zeros(1, *shape),), dynamic={"x": {0: "N"}})
+    program = rl.export(make().eval(), (torch.zeros(1, *shape),), dynamic={name: {0: "N"}})
     x = weights(2, *shape)
     if precision == "int8":
-        program = rl.quantize(program, {"x": x})
+        program = rl.quantize(program, {name: x})
     model = rl.load(program, threads=1)
-    found = explain(model, {"x": x})
+    found = explain(model, {name: x})
     check(found)
-    nodes = {id(node) for node in model.main.plan.graph.nodes}
-    assert len(nodes) == len({id(step.node) for step in model.main.plan.steps} & nodes) + len(found.idle)
-    assert {step.operator for step in found.idle} <= {"reshape", "permute", "slice", "concat", "split", "squeeze"}
+    computed = {id(step.node) for step in model.main.plan.steps}
+    assert len(found.idle) == sum(id(node) not in computed for node in model.main.plan.graph.nodes)
 
 
 def test_kernels_tell_tile_and_share(explanation: Explanation) -> None:

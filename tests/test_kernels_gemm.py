@@ -401,13 +401,13 @@ def test_the_tile_asked_for_is_taken() -> None:
 
 
 def costs() -> dict[tuple[str, int], dict[int, float]]:
-    """Nanoseconds of a step and row by the height of the tile, of every kernel and width of panels that is measured."""
+    """Nanoseconds of 128 steps and a row by the height of the tile, of every kernel and width of panels measured."""
     found: dict[tuple[str, int], dict[int, float]] = {}
     data = Path(__file__).parents[1] / "runtime" / "cpu" / "kernels" / "gemm" / "costs.inc"
     for line in data.read_text().splitlines():
         if line.startswith("COST("):
-            symbol, granules, rows, near, *_ = line.removeprefix("COST(").removesuffix(")").split(", ")
-            found.setdefault((symbol, int(granules)), {})[int(rows)] = float(near) / int(rows)
+            symbol, granules, rows, near, _, tile = line.removeprefix("COST(").removesuffix(")").split(", ")
+            found.setdefault((symbol, int(granules)), {})[int(rows)] = (128 * float(near) + float(tile)) / int(rows)
     return found
 
 

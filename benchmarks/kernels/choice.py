@@ -83,7 +83,7 @@ def calls(steps: Sequence[Any]) -> Iterator[tuple[str, bytes]]:
 
 
 class Turns:
-    """A call with and without the model, each in a session of its own."""
+    """A call with and without the model, each in a session of its own; nothing is added to its results."""
 
     def __init__(self, row: Any, shape: Shape, threads: int) -> None:
         p = dict(shape.params)
@@ -98,24 +98,21 @@ class Turns:
             extent + batch @ p["src_batch"],
             (rows - 1) * p["dst_row"] + p["n"] + batch @ p["dst_batch"],
         )
-        residual_size = (rows - 1) * p["residual_row"] + p["n"] + batch @ p["residual_batch"]
-        has_residual = p["residual_row"] > 0
         columns = p["n"] + batch @ p["bias_batch"]
         make = (lambda n: rng.random(n, np.float32)) if is_float else (lambda n: rng.integers(0, 256, n, np.uint8))
         weight = (
             rng.random(weight_shape, np.float32) if is_float else rng.integers(-127, 128, weight_shape).astype(np.int8)
         )
-        inputs = [make(int(src_size)), *([make(int(residual_size))] if has_residual else [])]
+        inputs = [make(int(src_size))]
         outputs = [np.empty(int(dst_size), np.uint8 if row.types.endswith("u8") else np.float32)]
-        self.sessions, self.ns, self.tiles, self.kept = [], [float("inf")] * 2, [], []
+        self.sessions: list[Any] = []
+        self.ns = [float("inf")] * 2
+        self.tiles: list[str] = []
         for choice in ({}, WITHOUT):
             params = pack_params("gemm", **{**p, **choice})
             packed = _core.pack(row.symbol, params, weight)
             constants = [packed, np.zeros(columns, np.float32), np.full(columns, 1e-3, np.float32)]
-            operands = [
-                given(0), constant(0), constant(1), NONE if is_float else constant(2),
-                given(1) if has_residual else NONE, result(0),
-            ]  # fmt: skip
+            operands = [given(0), constant(0), constant(1), NONE if is_float else constant(2), NONE, result(0)]
             plan = _core.Executor(constants, threads).bind([(row.symbol, params, operands)], 64)
             self.sessions.append(plan.session(inputs, outputs))
             self.tiles.append("x".join(map(str, _core.tile(row.symbol, params))))

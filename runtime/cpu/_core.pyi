@@ -62,6 +62,11 @@ def measure_peaks(threads: int = 1, isas: Sequence[str] | None = None) -> tuple[
 
 def tasks(symbol: str, params: bytes) -> int: ...
 def cost_ns(symbol: str, params: bytes) -> float: ...
+def tile(symbol: str, params: bytes) -> tuple[int, int]:
+    """
+    Rows and columns of the result that most of the call computes at once; 0, or 1 by 1, where that is no tile.
+    """
+
 def run_kernel(symbol: str, params: bytes, operands: list[Any], threads: int = 1, chunk: int = 1) -> None:
     """
     Runs one kernel on contiguous arrays, None for absent operands: what tests and benchmarks call.
