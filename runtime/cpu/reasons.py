@@ -42,7 +42,9 @@ def _winograd(step: KernelStep) -> str:
     tile = step.params["tile"]
     assert isinstance(tile, int)
     share = (tile + 2) ** 2 / (9 * tile * tile)
+    parts = step.params["parts"]
     exact = "" if step.compute == "f32" else ", of 16-bit integers and exact"
+    exact += f", channels in {parts} parts" if parts != 1 else ""
     return f"3x3 convolution, stride 1: Winograd F({tile}x{tile}) takes {share:.0%} of the multiplications{exact}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,9 @@ _TILED = {"amxint8"}
 _MOST_SUM = {4: 2**25, 2: 2**29}
 """The direct sum of integers must stay below, for any bytes (kernels/winograd/winograd.h)."""
 
+_PARTS = (1, 2, 3, 4)
+"""Into so many parts the channels are cut where the sum over all would pass that."""
+
 _UNKNOWN = 64
 """The height or width to reckon with where it is symbolic."""
 
@@ -53,18 +56,20 @@ def choose_tile(attrs: Mapping[str, Any], filters: tuple[int, ...], height: DimL
 
     The answer changes the bits of the result, so it depends on the operator and the sizes of one image alone.
     """
-    return _choose(attrs, filters, height, width, TILES, _FLOAT)
+    return _choose(attrs, filters, height, width, dict.fromkeys(TILES, 1), _FLOAT)
 
 
 def choose_exact_tile(
     attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, isa: str
-) -> int | None:
-    """The same for a convolution of u8 by the int8 weights `filters`. Integers are exact either way: the answer changes
-    no bits, so it may depend on `isa`, the instruction set of the direct sum."""
-    if isa in _TILED:
+) -> tuple[int, int] | None:
+    """The tile, and in how many parts the channels are summed, for a convolution of u8 by the int8 weights `filters`.
+    Integers are exact either way: the answer changes no bits, so it may depend on `isa`, the instruction set of the
+    direct sum."""
+    if isa in _TILED or not _applies(attrs, filters.shape):
         return None
-    tiles = [tile for tile in TILES if _fits(filters, tile)]
-    return _choose(attrs, filters.shape, height, width, tiles, _exact_costs(isa))
+    tiles = _exact_tiles(filters)
+    tile = _choose(attrs, filters.shape, height, width, tiles, _exact_costs(isa))
+    return None if tile is None else (tile, tiles[tile])
 
 
 def why_direct(attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, isa: str) -> str:
@@ -74,7 +79,7 @@ def why_direct(attrs: Mapping[str, Any], filters: Array, height: DimLike, width:
     if filters.dtype != np.float32:
         if isa in _TILED:
             return "tile registers multiply bytes so fast that Winograd's method has nothing to save"
-        if _choose(attrs, filters.shape, height, width, TILES, _exact_costs(isa)):
+        if _choose(attrs, filters.shape, height, width, dict.fromkeys(TILES, 1), _exact_costs(isa)):
             return "with these weights, sums of Winograd tiles that would pay may leave 32 bits"
     return "Winograd's transforms and weights would cost more than they save"
 
@@ -83,16 +88,29 @@ def _exact_costs(isa: str) -> _Costs:
     return _BYTES if isa.endswith("vnni") else _WORDS
 
 
+def _exact_tiles(filters: Array) -> dict[int, int]:
+    """In how many parts the channels are summed, by the tiles that hold such sums."""
+    parts = {tile: next((n for n in _PARTS if _fits(filters, tile, n)), None) for tile in TILES}
+    return {tile: n for tile, n in parts.items() if n is not None}
+
+
 def _applies(attrs: Mapping[str, Any], filters: tuple[int, ...]) -> bool:
     return filters[2:] == (3, 3) and (*attrs["stride"], *attrs["dilation"]) == (1, 1, 1, 1)
 
 
-def _fits(filters: Array, tile: int) -> bool:
-    """Whether sums over any bytes stay where the division in the end is exact."""
+def _fits(filters: Array, tile: int, parts: int) -> bool:
+    """Whether sums over any bytes of each part of the channels stay where the division in the end is exact."""
+    channels = filters.shape[1]
+    size = max(-(-channels // (2 * parts)) * 2, 1)
+    return all(_most_sum(filters[:, at : at + size]) < _MOST_SUM[tile] for at in range(0, channels, size))
+
+
+def _most_sum(filters: Array) -> int:
+    """The largest magnitude of a sum of any bytes."""
     axes = tuple(range(1, filters.ndim))
     positive = np.maximum(filters, 0).sum(axis=axes, dtype=np.int64).max(initial=0)
     negative = np.minimum(filters, 0).sum(axis=axes, dtype=np.int64).min(initial=0)
-    return bool(255 * max(int(positive), -int(negative)) < _MOST_SUM[tile])
+    return 255 * max(int(positive), -int(negative))
 
 
 def _choose(
@@ -100,7 +118,7 @@ def _choose(
     filters: tuple[int, ...],
     height: DimLike,
     width: DimLike,
-    tiles: Sequence[int],
+    parts: Mapping[int, int],
     costs: _Costs,
 ) -> int | None:
     if not _applies(attrs, filters):
@@ -108,9 +126,9 @@ def _choose(
     n, c = -(-filters[0] // attrs["groups"] // 16) * 16, filters[1]  # of a group
     rows, columns = (size if isinstance(size, int) else _UNKNOWN for size in (height, width))
     best, least = None, 9 * c * n * (rows * columns + costs.fetch_direct) / costs.gain
-    for tile in tiles:
+    for tile in parts:
         places, points = -(-rows // tile) * -(-columns // tile), (tile + 2) ** 2
-        one_place = costs.product * c * n + costs.transform * (-(-c // 16) * 16 + n)
+        one_place = costs.product * c * n + costs.transform * (-(-c // 16) * 16 + parts[tile] * n)
         cost = points * (places * one_place + costs.fetch * c * n)
         if cost < least:
             best, least = tile, cost

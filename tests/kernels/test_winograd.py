@@ -50,9 +50,9 @@ def geometry(shape: Any, tile: int, **changes: Any) -> dict[str, Any]:
     images, ih, iw, c, n, (top, left, bottom, right) = shape
     return {
         "images": images, "ih": ih, "iw": iw, "oh": ih + top + bottom - 2, "ow": iw + left + right - 2, "ph": top,
-        "pw": left, "groups": 1, "c": c, "n": n, "tile": tile, "src_image": ih * iw * c, "src_row": iw * c,
-        "src_pixel": c, "dst_row": n, "residual_row": n, "src_zero_point": 0, "activation": 0, "alpha": 0.0,
-        "beta": 0.0, "residual_scale": 0.0,
+        "pw": left, "groups": 1, "c": c, "n": n, "tile": tile, "parts": 1, "src_image": ih * iw * c,
+        "src_row": iw * c, "src_pixel": c, "dst_row": n, "residual_row": n, "src_zero_point": 0, "activation": 0,
+        "alpha": 0.0, "beta": 0.0, "residual_scale": 0.0,
     } | changes  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def test_largest_sums(row: Any, tile: int, src: int, weight: int) -> None:
     shape = (1, 6, 7, c, 18, (1, 1, 1, 1))
     given: dict[str, Array | None] = dict(case(shape, row.types))
     given["src"], given["weight"] = np.full((1, 6, 7, c), src, np.uint8), np.full((18, c, 3, 3), weight, np.int8)
-    assert choose_exact_tile(ATTRS, given["weight"], 56, 56, "avx2") == 4
+    assert choose_exact_tile(ATTRS, given["weight"], 56, 56, "avx2") == (4, 1)
     params = params_of(shape, tile, row.types)
     assert same_bits(run(row, "winograd", params, given), direct(params, given, row.types))
 
@@ -153,26 +153,49 @@ def test_rows_of_wider_tensors(row: Any, tile: int) -> None:
 
 
 def test_choice() -> None:
-    def choose(weight: Array, size: int, isa: str = "avx2") -> int | None:
+    def choose(weight: Array, size: int, isa: str = "avx2") -> tuple[int, int] | None:
         return choose_exact_tile(ATTRS, weight, size, size, isa)
 
     small = np.full((64, 64, 3, 3), 40, np.int8)
-    assert choose(small, 56) == 4
-    assert choose(np.full((128, 128, 3, 3), 40, np.int8), 28, "avx512vnni") == 4
+    assert choose(small, 56) == (4, 1)
+    assert choose(np.full((128, 128, 3, 3), 40, np.int8), 28, "avx512vnni") == (4, 1)
     assert choose(np.full((128, 128, 3, 3), 40, np.int8), 28, "amxint8") is None
-    assert choose(np.full((512, 512, 3, 3), 20, np.int8), 7) == 2
+    assert choose(np.full((512, 512, 3, 3), 20, np.int8), 7) == (2, 1)
     assert choose(np.full((64, 3, 3, 3), 40, np.int8), 224) is None
     assert choose(np.full((64, 64, 5, 5), 40, np.int8), 56) is None
-    assert choose(np.full((64, 117, 3, 3), 127, np.int8), 56) == 2  # sums may pass 2^25
-    assert choose(np.full((16, 1900, 3, 3), -128, np.int8), 56) is None  # and 2^29
+    assert choose(np.full((64, 117, 3, 3), 127, np.int8), 56) == (4, 2)  # sums may pass 2^25
+    assert choose(np.full((64, 470, 3, 3), 127, np.int8), 56) == (2, 1)  # those of four parts too
+    assert choose(np.full((16, 7601, 3, 3), -128, np.int8), 56) is None  # and 2^29
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+@both_tiles
+@every_row
+def test_parts_of_the_channels(row: Any, tile: int, parts: int) -> None:
+    """Parts of several sizes, some without channels, and sums that only parts can hold."""
+    for shape in (SHAPES[1], (2, 9, 6, 5, 35, (1, 0, 1, 1)), (1, 6, 7, 448, 18, (1, 1, 1, 1))):
+        given: dict[str, Array | None] = dict(case(shape, row.types))
+        if shape[3] == 448:
+            if parts < 4:
+                continue
+            given["src"], given["weight"] = (
+                np.full((1, 6, 7, 448), 255, np.uint8),
+                np.full((18, 448, 3, 3), 127, np.int8),
+            )
+            assert choose_exact_tile(ATTRS, given["weight"], 56, 56, "avx2") == (4, 4)
+        params = params_of(shape, tile, row.types)
+        split = params | {"parts": parts}
+        expected = direct(params, given, row.types)
+        assert same_bits(run(row, "winograd", split, given), expected)
+        assert same_bits(run(row, "winograd", split, given, threads=3, chunk=2), expected)
 
 
 @pytest.mark.parametrize(
     ("weight", "size", "isa", "why"),
     [
         (np.full((64, 64, 3, 3), 40, np.int8), 56, "amxint8", "tile registers multiply bytes so fast"),
-        (np.full((64, 1900, 3, 3), -128, np.int8), 56, "avx2", "tiles that would pay may leave 32 bits"),
-        (np.full((128, 130, 3, 3), 127, np.int8), 28, "avx512vnni", "tiles that would pay may leave 32 bits"),
+        (np.full((16, 7601, 3, 3), -128, np.int8), 56, "avx2", "tiles that would pay may leave 32 bits"),
+        (np.full((128, 470, 3, 3), 127, np.int8), 28, "avx512vnni", "tiles that would pay may leave 32 bits"),
         (np.full((64, 3, 3, 3), 40, np.int8), 224, "avx2", "would cost more"),
         (np.ones((64, 3, 3, 3), np.float32), 224, "avx2", "would cost more"),
     ],

@@ -29,15 +29,17 @@ def lower_conv(node: Node, lower: Lowering) -> bool:
     direct = find_gemm(lower, x, weight, node.output)
     tile = _winograd_tile(node, weight.data, direct.isa if direct else "")
     if row and tile:
-        return _lower_winograd(node, lower, row, x, weight.data, tile)
+        return _lower_winograd(node, lower, row, x, weight.data, *tile)
     return _lower_product(node, lower, x, weight, weight.data)
 
 
-def _winograd_tile(node: Node, filters: Array, direct_isa: str) -> int | None:
-    """The tile with which Winograd's method pays for a convolution, None where the direct sum is better."""
+def _winograd_tile(node: Node, filters: Array, direct_isa: str) -> tuple[int, int] | None:
+    """The tile with which Winograd's method pays for a convolution, and in how many parts it sums channels; None where
+    the direct sum is better."""
     height, width = node.output.shape[1:3]
     if filters.dtype == np.float32:
-        return choose_tile(node.attrs, filters.shape, height, width)
+        tile = choose_tile(node.attrs, filters.shape, height, width)
+        return None if tile is None else (tile, 1)
     return choose_exact_tile(node.attrs, filters, height, width, direct_isa)
 
 
@@ -65,7 +67,9 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
     return True
 
 
-def _lower_winograd(node: Node, lower: Lowering, row: KernelRow, x: Value, filters: Array, tile: int) -> bool:
+def _lower_winograd(
+    node: Node, lower: Lowering, row: KernelRow, x: Value, filters: Array, tile: int, parts: int
+) -> bool:
     outputs, c, kh, kw = filters.shape
     groups = node.attrs["groups"]
     epilogue = {"src_zero_point": 0, "residual_scale": 0.0} | epilogue_params(node.attrs, node.output)
@@ -78,8 +82,8 @@ def _lower_winograd(node: Node, lower: Lowering, row: KernelRow, x: Value, filte
     rows = _rows(node, lower, "src_pixel", "residual_row", "dst_row")
     pixel = lower.view(x).row
     params = static | epilogue | {
-        "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "ph": top, "pw": left, "src_image": ih * iw * pixel,
-        "src_row": iw * pixel, **rows,
+        "images": images, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "ph": top, "pw": left, "parts": parts,
+        "src_image": ih * iw * pixel, "src_row": iw * pixel, **rows,
     }  # fmt: skip
     operands = {**_image_operands(node, lower), "weight": lower.packed(row, static, filters)}
     residual = operands.get("residual")

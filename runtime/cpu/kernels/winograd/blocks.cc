@@ -32,7 +32,8 @@ WinogradBlocks winograd_blocks(const WinogradFormat& format, const WinogradParam
   const int64_t points = winograd_points(p), product_bytes = panels.widest() * kWinogradGranule * kWinogradStepBytes;
   const int64_t weight_bytes = winograd_weight_bytes(format, p);
   blocks.patch_row = odd_lines(winograd_steps(format, p) * kWinogradStepBytes);
-  const int64_t tile_bytes = points * (blocks.patch_row + product_bytes);
+  blocks.sum_tile = winograd_parts(format, p) > 1 ? p.tile * p.tile * product_bytes : 0;
+  const int64_t tile_bytes = points * (blocks.patch_row + product_bytes) + blocks.sum_tile;
   const int64_t most = std::clamp(kNearBytes / tile_bytes, kMinTiles, kMaxTiles);
   blocks.blocks = ceil_div(blocks.tiles, most);
   blocks.panel_blocks = 1;
@@ -66,7 +67,7 @@ WinogradBlocks winograd_blocks(const WinogradFormat& format, const WinogradParam
 
 size_t winograd_scratch_bytes(const WinogradFormat& format, const WinogradParams& p) {
   const WinogradBlocks blocks = winograd_blocks(format, p);
-  return size_t(winograd_points(p) * (blocks.patch_point + blocks.product_point));
+  return size_t(winograd_points(p) * (blocks.patch_point + blocks.product_point) + blocks.block * blocks.sum_tile);
 }
 
 }  // namespace rushlight

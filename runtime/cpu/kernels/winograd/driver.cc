@@ -26,6 +26,7 @@ class WinogradRun {
         panels_(format_, p_),
         blocks_(winograd_blocks(format_, p_)),
         points_(winograd_points(p_)),
+        parts_(winograd_parts(format_, p_)),
         src_(static_cast<const std::byte*>(call.operand[kWinogradSrc])),
         weight_(static_cast<const std::byte*>(call.operand[kWinogradWeight])),
         bias_(static_cast<const float*>(call.operand[kWinogradBias])),
@@ -34,6 +35,7 @@ class WinogradRun {
         dst_(static_cast<std::byte*>(call.operand[kWinogradDst])),
         patches_(call.scratch),
         products_(patches_ + points_ * blocks_.patch_point),
+        sums_(products_ + points_ * blocks_.product_point),
         activation_(Activation(p_.activation)) {
     patch_.row = p_.src_row;
     patch_.pixel = p_.src_pixel;
@@ -52,13 +54,11 @@ class WinogradRun {
       result_.hi = std::min(result_.hi, 255.0f);
     }
     result_.residual_scale = p_.residual_scale;
-    product_.patches = patches_;
     product_.patch_row = blocks_.patch_row;
     product_.patch_point = blocks_.patch_point;
     product_.products = products_;
     product_.product_point = blocks_.product_point;
     product_.points = points_;
-    product_.steps = winograd_steps(format_, p_);
   }
 
   void run_task(int64_t task) {
@@ -76,15 +76,39 @@ class WinogradRun {
       const WinogradPanel panel = panels_.panel(index);
       const std::byte* const weights = weight_ + group_ * winograd_weight_bytes(format_, p_) + panel.offset;
       result_.correction = format_.is_integer() ? reinterpret_cast<const int32_t*>(weights) : nullptr;
-      product_.weights = weights + (format_.is_integer() ? panel.granules * kWinogradGranule * kWinogradStepBytes : 0);
-      product_.tiles = end_ - begin_;
-      kernel_.multiply[panel.granules - 1](product_);
-      for (int64_t tile = begin_; tile < end_; ++tile) transform_result(panel, tile);
+      run_parts(panel, weights + (format_.is_integer() ? step_bytes(panel) : 0));
     }
   }
 
  private:
   int variant_of_size() const { return p_.tile == 4; }
+  static int64_t step_bytes(const WinogradPanel& panel) {
+    return panel.granules * kWinogradGranule * kWinogradStepBytes;
+  }
+
+  void run_parts(const WinogradPanel& panel, const std::byte* weights) {
+    const int64_t steps = winograd_steps(format_, p_), part_steps = winograd_part_steps(format_, p_);
+    product_.tiles = end_ - begin_;
+    product_.weight_point = steps * step_bytes(panel);
+    result_.sum_row = panel.granules * kWinogradGranule;
+    for (int64_t part = 0; part < parts_; ++part) {
+      const int64_t first = part * part_steps;
+      product_.steps = std::min(part_steps, steps - first);
+      product_.patches = patches_ + first * kWinogradStepBytes;
+      product_.weights = weights + first * step_bytes(panel);
+      kernel_.multiply[panel.granules - 1](product_);
+      for (int64_t tile = begin_; tile < end_; ++tile) {
+        result_.products = products_ + (tile - begin_) * step_bytes(panel);
+        result_.columns = std::min(panel.granules * kWinogradGranule, p_.n - panel.column);
+        result_.sums =
+            blocks_.sum_tile ? reinterpret_cast<int32_t*>(sums_ + (tile - begin_) * blocks_.sum_tile) : nullptr;
+        if (part + 1 == parts_)
+          transform_result(panel, tile);
+        else
+          kernel_.add_sums[variant_of_size()](result_, part == 0);
+      }
+    }
+  }
 
   Place place(int64_t tile) const {
     const int64_t row = tile / blocks_.tile_columns;
@@ -108,8 +132,6 @@ class WinogradRun {
   void transform_result(const WinogradPanel& panel, int64_t tile) {
     const Place at = place(tile);
     const int64_t pixel = (at.image * p_.oh + at.y) * p_.ow + at.x, column = group_ * p_.n + panel.column;
-    result_.products = products_ + (tile - begin_) * panel.granules * kWinogradGranule * kWinogradStepBytes;
-    result_.columns = std::min(panel.granules * kWinogradGranule, p_.n - panel.column);
     result_.bias = bias_ ? bias_ + column : nullptr;
     result_.scale = scale_ ? scale_ + column : nullptr;
     const int64_t residual = (pixel * p_.residual_row + column) * kernel_.dst_bytes;
@@ -132,7 +154,7 @@ class WinogradRun {
   const WinogradFormat format_;
   const WinogradPanels panels_;
   const WinogradBlocks blocks_;
-  const int64_t points_;
+  const int64_t points_, parts_;
   const std::byte* const src_;
   const std::byte* const weight_;
   const float* const bias_;
@@ -141,6 +163,7 @@ class WinogradRun {
   std::byte* const dst_;
   std::byte* const patches_;
   std::byte* const products_;
+  std::byte* const sums_;
   const Activation activation_;
   WinogradPatch patch_{};
   WinogradResult result_{};

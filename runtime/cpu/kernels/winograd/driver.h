@@ -25,8 +25,9 @@ struct WinogradPatch {
 struct WinogradProduct {
   const std::byte* patches;  // [point][tile][step], patch_point and patch_row bytes apart
   int64_t patch_row, patch_point;
-  const std::byte* weights;  // [point][step][column], dense; what follows is fetched ahead
-  std::byte* products;       // [point][tile][column], f32 or int32, product_point bytes and columns apart
+  const std::byte* weights;  // [point][step][column], points weight_point bytes apart; the next is fetched ahead
+  int64_t weight_point;
+  std::byte* products;  // [point][tile][column], f32 or int32, product_point bytes and columns apart
   int64_t product_point;
   int64_t points, tiles, steps;
 };
@@ -39,8 +40,10 @@ struct WinogradResult {
   const float* bias;       // null if absent
   const float* scale;      // of integers
   const int32_t* correction;  // of integers: to be added to the sums
-  const void* residual;       // of the type of the results; null if absent
-  void* dst;                  // result (y, x): element y * dst_row + x * dst_pixel
+  int32_t* sums;  // of integers: null, or what is to be added to sum y * tile + x of column n, at sum_row * that + n
+  int64_t sum_row;
+  const void* residual;  // of the type of the results; null if absent
+  void* dst;             // result (y, x): element y * dst_row + x * dst_pixel
   int64_t dst_row, dst_pixel, residual_row, residual_pixel;
   int rows, cols;  // results that are stored
   float lo, hi, residual_scale;
@@ -55,6 +58,7 @@ struct WinogradKernel {
   void (*transform_patch[2])(const WinogradPatch& patch);     // for tiles of 2 and of 4
   void (*multiply[3])(const WinogradProduct& product);        // for panels of 1 to 3 granules, up to one more than nr
   void (*transform_result[2])(const WinogradResult& result);  // for tiles of 2 and of 4
+  void (*add_sums[2])(const WinogradResult& result, bool are_first);  // of integers: only to result.sums
   void (*activate)(Activation kind, float alpha, float beta, float* x, int64_t n);
 };
 

@@ -26,6 +26,15 @@ inline int64_t winograd_granules(const WinogradParams& p) { return (p.n + kWinog
 inline int64_t winograd_steps(const WinogradFormat& format, const WinogradParams& p) {
   return (p.c + format.depth - 1) / format.depth;
 }
+inline int64_t winograd_part_steps(const WinogradFormat& format, const WinogradParams& p) {
+  const int64_t parts = std::max<int64_t>(p.parts, 1);
+  return std::max<int64_t>((winograd_steps(format, p) + parts - 1) / parts, 1);
+}
+// As many as have channels, at least one.
+inline int64_t winograd_parts(const WinogradFormat& format, const WinogradParams& p) {
+  const int64_t steps = winograd_part_steps(format, p);
+  return std::max<int64_t>((winograd_steps(format, p) + steps - 1) / steps, 1);
+}
 // Steps of a column's weights, with the correction before them.
 inline int64_t winograd_column_steps(const WinogradFormat& format, const WinogradParams& p) {
   return winograd_points(p) * winograd_steps(format, p) + format.is_integer();
@@ -61,7 +70,8 @@ class WinogradPanels {
 };
 
 // Tasks are blocks of panels (fastest) by blocks of tiles by groups. Scratch memory: transformed patches
-// [point][tile][step], then the products of one panel [point][tile][column]. Both have one row more than tiles.
+// [point][tile][step], then the products of one panel [point][tile][column]; both have one row more than tiles. Then,
+// where there are parts, the sums of one panel over those that are done, [tile][result][column].
 struct WinogradBlocks {
   int64_t tile_rows, tile_columns, tiles;  // in an image; in all
   int64_t block, blocks;                   // tiles
@@ -69,6 +79,7 @@ struct WinogradBlocks {
   int64_t tasks;
   int64_t patch_row, patch_point;  // bytes
   int64_t product_point;
+  int64_t sum_tile;  // 0 where there is one part
 };
 
 WinogradBlocks winograd_blocks(const WinogradFormat& format, const WinogradParams& params);

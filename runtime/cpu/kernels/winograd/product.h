@@ -86,16 +86,16 @@ void multiply(const WinogradProduct& product) {
       multiply_rows<Step, at_most(10), kVectors>, multiply_rows<Step, at_most(12), kVectors>,
   };
   const int64_t tiles = product.tiles, groups = (tiles + Height - 1) / Height;
-  const int64_t row_bytes = kVectors * kWidth * 4, panel_bytes = product.steps * row_bytes;
+  const int64_t row_bytes = kVectors * kWidth * 4;
   const int64_t steps = product.steps > 0 ? product.steps : 1;
   const auto bytes_a_step = [](int64_t bytes, int64_t n) { return (bytes + n - 1) / n; };
   Ahead ahead{bytes_a_step(product.patch_row, steps), bytes_a_step(row_bytes, steps), nullptr,
               bytes_a_step(row_bytes, groups)};
   const std::byte* weights = product.weights;
-  for (int64_t point = 0; point < product.points; ++point, weights += panel_bytes) {
+  for (int64_t point = 0; point < product.points; ++point, weights += product.weight_point) {
     const std::byte* patches = product.patches + point * product.patch_point;
     std::byte* products = product.products + point * product.product_point;
-    ahead.weights = weights + panel_bytes;
+    ahead.weights = weights + product.weight_point;
     for (int64_t rest = tiles, group = groups; group > 0; --group) {
       const int64_t pairs = ((rest + group - 1) / group + 1) / 2, rows = 2 * pairs;
       kRows[pairs - 1](product, patches, weights, products, ahead);

@@ -43,6 +43,7 @@ constexpr WinogradKernel narrow_f32() {
           {transform_patch<Two>, transform_patch<Four>},
           {multiply<Step, 1, Height>, nullptr, nullptr},
           {transform_result<Two>, transform_result<Four>},
+          {nullptr, nullptr},
           activate};
 }
 
@@ -54,6 +55,7 @@ constexpr WinogradKernel wide_f32() {
           {transform_patch<Two>, transform_patch<Four>},
           {multiply<Step, 1, 12>, multiply<Step, 2, 12>, multiply<Step, 3, kWinogradLowHeight>},
           {transform_result<Two>, transform_result<Four>},
+          {nullptr, nullptr},
           activate};
 }
 
@@ -65,6 +67,7 @@ constexpr WinogradKernel narrow_u8s8() {
           {transform_byte_patch<WholeTwo>, transform_byte_patch<WholeFour>},
           {multiply<Step, 1, Height>, nullptr, nullptr},
           {transform_sums<WholeTwo, Dst>, transform_sums<WholeFour, Dst>},
+          {add_sums<WholeTwo>, add_sums<WholeFour>},
           activate};
 }
 
@@ -76,6 +79,7 @@ constexpr WinogradKernel wide_u8s8() {
           {transform_byte_patch<WholeTwo>, transform_byte_patch<WholeFour>},
           {multiply<Step, 1, 12>, multiply<Step, 2, 12>, multiply<Step, 3, kWinogradLowHeight>},
           {transform_sums<WholeTwo, Dst>, transform_sums<WholeFour, Dst>},
+          {add_sums<WholeTwo>, add_sums<WholeFour>},
           activate};
 }
 

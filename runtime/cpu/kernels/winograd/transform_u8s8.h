@@ -155,7 +155,9 @@ RL_INLINE void finish_row(const WinogradResult& result, const SumScales& scales,
     const Dst* added = static_cast<const Dst*>(result.residual);
     if (added) added += I * result.residual_row + J * result.residual_pixel + n;
     Dst* const dst = static_cast<Dst*>(result.dst) + I * result.dst_row + J * result.dst_pixel + n;
-    scales.finish(F::template divide<F::kShift[I] + F::kShift[J]>(sum[J]), added, dst);
+    VI whole = F::template divide<F::kShift[I] + F::kShift[J]>(sum[J]);
+    if (result.sums) whole = whole + load_i(result.sums + (I * F::kTile + J) * result.sum_row + n);
+    scales.finish(whole, added, dst);
     finish_row<F, Dst, I, J + 1>(result, scales, sum, n);
   }
 }
@@ -172,12 +174,12 @@ RL_INLINE void finish_rows(const WinogradResult& result, const SumScales& scales
   }
 }
 
-template <class F, class Dst>
-RL_INLINE void finish_sums(const WinogradResult& result, int64_t n, int lanes) {
+// A^T along columns.
+template <class F>
+RL_INLINE void halve_sums(const WinogradResult& result, int64_t n, VI (&half)[F::kTile][F::kSide]) {
   constexpr int kSide = F::kSide, kTile = F::kTile;
   const std::byte* const products = result.products + n * int64_t(sizeof(int32_t));
   const int64_t point = result.point;
-  VI half[kTile][kSide];
   RL_UNROLL
   for (int x = 0; x < kSide; ++x) {
     VI m[kSide], y[kTile];
@@ -187,7 +189,43 @@ RL_INLINE void finish_sums(const WinogradResult& result, int64_t n, int lanes) {
     RL_UNROLL
     for (int i = 0; i < kTile; ++i) half[i][x] = y[i];
   }
+}
+
+template <class F, class Dst>
+RL_INLINE void finish_sums(const WinogradResult& result, int64_t n, int lanes) {
+  VI half[F::kTile][F::kSide];
+  halve_sums<F>(result, n, half);
   finish_rows<F, Dst>(result, SumScales(result, n, lanes), half, n);
+}
+
+// Adds the sums of row I from column J on to result.sums, or writes them there.
+template <class F, int I, int J = 0>
+RL_INLINE void add_row(const WinogradResult& result, bool are_first, const VI (&sum)[F::kTile], int64_t n) {
+  if constexpr (J < F::kTile) {
+    int32_t* const to = result.sums + (I * F::kTile + J) * result.sum_row + n;
+    const VI whole = F::template divide<F::kShift[I] + F::kShift[J]>(sum[J]);
+    store_i(to, are_first ? whole : whole + load_i(to));
+    add_row<F, I, J + 1>(result, are_first, sum, n);
+  }
+}
+
+template <class F, int I = 0>
+RL_INLINE void add_rows(const WinogradResult& result, bool are_first, const VI (&half)[F::kTile][F::kSide], int64_t n) {
+  if constexpr (I < F::kTile) {
+    VI sum[F::kTile];
+    F::result(half[I], sum);
+    add_row<F, I>(result, are_first, sum, n);
+    add_rows<F, I + 1>(result, are_first, half, n);
+  }
+}
+
+template <class F>
+void add_sums(const WinogradResult& result, bool are_first) {
+  for (int64_t n = 0; n < result.columns; n += kWidth) {
+    VI half[F::kTile][F::kSide];
+    halve_sums<F>(result, n, half);
+    add_rows<F>(result, are_first, half, n);
+  }
 }
 
 template <class F, class Dst>

@@ -29,6 +29,7 @@ constexpr Field kFields[] = {
     RL_FIELD(P, 'i', c),
     RL_FIELD(P, 'i', n),
     RL_FIELD(P, 'i', tile),
+    RL_FIELD(P, 'i', parts),
     RL_FIELD(P, 'i', src_image),
     RL_FIELD(P, 'i', src_row),
     RL_FIELD(P, 'i', src_pixel),
@@ -68,7 +69,8 @@ double cost_ns(const Row& row, const void* params) {
   if (format.is_integer() && row.isa != Isa::generic && !is_vnni) rate /= 2;
   const double tiles = double(winograd_blocks(format, p).tiles), bytes = double(winograd_weight_bytes(format, p));
   const double columns = double(winograd_granules(p) * kWinogradGranule);
-  const double transforms = tiles * double(winograd_points(p)) * (double(p.c) + columns) / (rate / 8);
+  const double sums = columns * double(winograd_parts(format, p));
+  const double transforms = tiles * double(winograd_points(p)) * (double(p.c) + sums) / (rate / 8);
   return double(p.groups) * std::max(tiles * bytes / double(kWinogradStepBytes) / rate + transforms, bytes / 10);
 }
 

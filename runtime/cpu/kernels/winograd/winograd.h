@@ -20,7 +20,8 @@
 // are of int32 that wrap; the rows of A^T are multiplied by 24, 12, 6, 6 (tile 2: 2, 2), so that they are whole numbers
 // too. What results are then multiplied by is taken out by shifts and the inverse of 9. That is exact where the direct
 // sum of any bytes, before the zero point is taken off, is in [-2^25, 2^25) (tile 2: 2^29): the caller has to see to
-// it.
+// it, if need be by `parts`: so many parts of the channels, each ceil(c / (2 * parts)) * 2 of them or what is left, are
+// summed on their own. 1 for floats.
 //
 // Strides are in elements; channels of src and columns of dst are adjacent. No operand needs alignment but weight (64
 // bytes), nothing is read or written outside of the elements named above. dst may be residual itself, and overlaps
@@ -40,6 +41,7 @@ struct WinogradParams {
   int64_t images, ih, iw, oh, ow, ph, pw;
   int64_t groups, c, n;
   int64_t tile;  // 2 or 4: results in a row of a tile
+  int64_t parts;
   int64_t src_image, src_row, src_pixel;
   int64_t dst_row, residual_row;  // from pixel to pixel; images are dense
   int64_t src_zero_point;
