@@ -18,7 +18,7 @@ demo: $(DEMO)
 	$(BIN)/rushlight demo --port $(PORT)
 
 test: $(VENV)/.test
-	BIN=$(BIN) scripts/test -q --numprocesses 2 --dist loadfile
+	BIN=$(BIN) scripts/test -q --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 lint: $(VENV)/.test
 	scripts/lint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -156,7 +157,9 @@ def _bytes(step: KernelStep, sizes: Mapping[str, int]) -> int:
     step for every part."""
     node = step.node
     if node.op.name == "concat":
-        return sum(2 * _size(value, sizes) for value in step.operands.values() if value in node.inputs)
+        dims = step.params["dims"]
+        assert isinstance(dims, (tuple, list))
+        return 2 * math.prod(evaluate(dim, sizes) for dim in dims) * node.output.dtype.itemsize
     inputs = (node.output, *node.inputs[1:]) if node.op.family == "index" else node.inputs
     return sum(_size(value, sizes) for value in [*{value for value in inputs if value is not None}, *node.outputs])
 
