@@ -122,7 +122,7 @@ def _report(
 
 def _idle(node: Node, sizes: Mapping[str, int]) -> StepReport:
     shape = tuple(evaluate(d, sizes) for d in node.outputs[0].shape)
-    why = "no work: the kernels around it read and write its elements where they lie"
+    why = "no step of its own: the kernels around it do its work, or read and write its elements where they lie"
     return StepReport(node.op.name, _label(node), IDLE, "", shape, 0, 0.0, "", why)
 
 
@@ -160,6 +160,8 @@ def _bytes(step: KernelStep, sizes: Mapping[str, int]) -> int:
         dims = step.params["dims"]
         assert isinstance(dims, (tuple, list))
         return 2 * math.prod(evaluate(dim, sizes) for dim in dims) * node.output.dtype.itemsize
+    if step.row.op == "quantize_planes":  # what the node reads is quantized by this step, too
+        return sum(_size(step.operands[name], sizes) for name in ("x", "out"))
     inputs = (node.output, *node.inputs[1:]) if node.op.family == "index" else node.inputs
     return sum(_size(value, sizes) for value in [*{value for value in inputs if value is not None}, *node.outputs])
 

@@ -42,6 +42,8 @@ def test_like_the_reference(op: str, inputs: Any, attrs: dict[str, Any]) -> None
     exact = definition.tolerance == 0
     with np.errstate(all="ignore"):
         expected = definition.run_reference([a if exact else wide(a, op) for a in inputs], complete)[0]
+    if op == "gelu" and complete["approximate"] == "none":  # kernels give the limit; the formula has infinity times 0
+        expected = np.where(np.isneginf(inputs[0]), np.zeros_like(expected), expected)
     b = GraphBuilder()
     values = [None if a is None else b.input(f"input{i}", a.dtype, a.shape) for i, a in enumerate(inputs)]
     b.output("out", b.add_node(op, values, attrs)[0])

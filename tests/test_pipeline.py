@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pytest
 
 import rushlight as rl
+from rushlight.runtime.cpu import _core
 from rushlight.runtime.explain import explain
-from rushlight.runtime.plan.pipeline import LONGEST, SHORTEST, Pipeline, spans_of
+from rushlight.runtime.plan.pipeline import LONGEST, MAX_MEMBERS, SHORTEST, Pipeline, spans_of
 from rushlight.runtime.program import Program
+from rushlight.runtime.reference import run_reference
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +77,28 @@ def test_as_many_layers_as_threads_run_at_once() -> None:
         assert [(p.first, p.end) for p in pipelines(model, 100, 1)] == ends
         assert pipelines(model, 2 * SHORTEST - 1, 1) == []
         assert pipelines(model, 100, 64) == []
+
+
+def test_no_more_layers_than_the_executor_takes() -> None:
+    assert MAX_MEMBERS == _core.MAX_PIPELINE
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_steps_of_one_node_stay_in_their_order(layers: int) -> None:
+    """A product by a result is packed by a step of its own, into memory that no value names."""
+    b = rl.GraphBuilder()
+    q, x = b.input("q", np.float32, (3, 5, HIDDEN)), b.input("x", np.float32, ("T", 3, WIDTH))
+    rng = np.random.default_rng(6)
+    for _ in range(layers):
+        state = [np.zeros((1, 3, HIDDEN), np.float32)] * 2
+        shapes = [(4 * HIDDEN, x.shape[2]), (4 * HIDDEN, HIDDEN), (4 * HIDDEN,), (4 * HIDDEN,)]
+        x, *_ = b.add_node("lstm", [x, *state, *(rng.uniform(-0.4, 0.4, (1, *s)).astype(np.float32) for s in shapes)])
+    b.output("y", b.matmul(q, b.permute(x, dims=(1, 2, 0))))
+    program = b.build()
+    given = feeds(program, 40, 3)
+    (expected,) = run_reference(program.graph, given).values()
+    for threads in (1, 2):
+        np.testing.assert_allclose(rl.load(program, threads=threads).run(given)["y"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_stands_between_and_needs_no_layer_goes_before() -> None:

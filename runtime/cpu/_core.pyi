@@ -18,6 +18,8 @@ class Calls:
         The outputs; None where a call takes more than is done here: other types, shapes not seen, memory not contiguous, an index out of range.
         """
 
+MAX_PIPELINE: int = 8
+
 class RowInfo:
     """One compiled kernel."""
 

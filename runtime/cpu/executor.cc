@@ -197,8 +197,8 @@ class StepRun {
     for (size_t k = 0; k < call.operands.size(); ++k) pointers[k] = memory_.at(call.operands[k], repeat, band);
   }
 
-  // Threads take sequences in their order, so that the one waited for is at work or done, or will be taken by the
-  // thread that called.
+  // The calling thread takes sequences from the first on, so whenever it waits, all lower ones are taken, and the
+  // lowest that is not done waits for none: somebody always goes on.
   void wait_for(int64_t sequence, int64_t calls) const {
     constexpr int kLooks = 10000;
     for (int i = 0; made_[sequence].load(std::memory_order_acquire) < calls; ++i) {

@@ -219,9 +219,13 @@ Step band_step(const Executor& executor, const BandsTuple& bands) {
       }
     }
   }
-  if (is_pipeline &&
-      (step.bands.size() != 1 || step.bands[0].repeats != 1 || step.bands[0].sequences.size() > kMaxPipeline))
-    throw nb::value_error("no such pipeline");
+  if (is_pipeline) {
+    if (step.bands.size() != 1 || step.bands[0].repeats != 1 || step.bands[0].sequences.size() > kMaxPipeline)
+      throw nb::value_error("no such pipeline");
+    for (const CallSequence& sequence : step.bands[0].sequences)
+      if (sequence.size() != step.bands[0].sequences[0].size())
+        throw nb::value_error("sequences of a pipeline have the same number of calls");
+  }
   return step;
 }
 
@@ -249,6 +253,8 @@ NB_MODULE(_core, m) {
   m.doc() = "Kernels and the plan executor.";
   bind_calls(m);
   nb::set_leak_warnings(false);  // Python caches kernel rows for as long as the process lives
+
+  m.attr("MAX_PIPELINE") = kMaxPipeline;
 
   nb::class_<RowInfo>(m, "RowInfo", "One compiled kernel.")
       .def_prop_ro("symbol", [](const RowInfo& r) { return r.row->symbol; })

@@ -50,29 +50,31 @@ def gather(
     touched: Callable[[PlanStep], Iterable[object]],
     written: Callable[[PlanStep], Collection[object]],
 ) -> list[PlanStep]:
-    """`steps` with recurrences next to each other: what stands between them goes before them where it needs none of
-    them, as their first states do, and stays behind the later ones where they do not need it."""
+    """`steps` with a recurrence next to the one whose results it needs: what stands between them goes before them where
+    it needs none of them, as first states do, and else behind them. The order stays where nothing comes together."""
     gathered: list[PlanStep] = []
     begin = end = 0  # of the last recurrences that stand together
-    made: set[object] = set()  # by them and what follows
-    after: set[object] = set()  # by what follows
     for step in steps:
-        needed, results = set(touched(step)), written(step)
+        gathered.append(step)
         if _time(step) is None:
-            if end > begin and needed.isdisjoint(made):
-                gathered.insert(begin, step)
-                begin, end = begin + 1, end + 1
+            continue
+        group, between, needed = gathered[begin:end], gathered[end:-1], set(touched(step))
+        made = {result for member in group for result in written(member)}
+        if not needed.isdisjoint(made):
+            before: list[PlanStep] = []
+            behind: list[PlanStep] = []
+            late: set[object] = set()  # what steps behind make
+            for other in between:
+                if made.isdisjoint(uses := set(touched(other))) and late.isdisjoint(uses):
+                    before.append(other)
+                else:
+                    behind.append(other)
+                    late.update(written(other))
+            if needed.isdisjoint(late):
+                gathered[begin:] = [*before, *group, step, *behind]
+                begin, end = begin + len(before), end + len(before) + 1
                 continue
-            gathered.append(step)
-            after.update(results)
-        elif end > begin and needed.isdisjoint(after):
-            gathered.insert(end, step)
-            end += 1
-        else:
-            begin, end = len(gathered), len(gathered) + 1
-            gathered.append(step)
-            made, after = set(), set()
-        made.update(results)
+        begin, end = len(gathered) - 1, len(gathered)
     return gathered
 
 

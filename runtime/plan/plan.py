@@ -98,7 +98,7 @@ class Plan:
         self._placement = lower.placement
         ends = {self._home(value) for _, value in graph.outputs}
         needed = drop_unread(lower.steps, ends, self._home)
-        self.steps = gather(needed, self._touched, lambda step: {self._root(value) for value in self._written(step)})
+        self.steps = gather(needed, self._touched, self._made)
         self._constant_index: dict[Value | Packed | Derived, int] = {}
         self._operand_order: dict[str, list[str]] = {}
         for step in self.steps:
@@ -178,6 +178,11 @@ class Plan:
         """What has readers besides steps, or lies inside another value or holds others."""
         hosts = (inside.host for inside in self._placement.values())
         return {*self._output_of, *(root for _, root in self._copied), *self._placement, *hosts}
+
+    def _made(self, step: PlanStep) -> set[object]:
+        """What later steps may need of this one; of temporary memory, which steps of a node share, all it touches."""
+        temporaries = {key for key in self._touched(step) if isinstance(key, Temporary)}
+        return {*(self._root(value) for value in self._written(step)), *temporaries}
 
     def _written(self, step: PlanStep) -> Iterable[Value]:
         if not isinstance(step, KernelStep):

@@ -20,7 +20,7 @@ from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import families, params_dtype
 
 ABSENT, READ, PACKED, WRITTEN = range(4)
-"""What an operand of a record is; PACKED holds the weights that a row is to pack."""
+"""What an operand of a record is; PACKED holds parameters and weights for a row to pack."""
 
 
 def digest(*parts: bytes) -> bytes:
@@ -43,12 +43,13 @@ class Recorder:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.rows = {row.symbol: (family, row) for family in families().values() for row in family.rows}
-        self.weights: dict[bytes, bytes] = {}
+        self.weights: dict[bytes, bytes] = {}  # packed to the parameters and weights that it was made of
         self.seen: set[bytes] = set()
 
     def pack(self, symbol: str, params: bytes, src: Any, dst: Any = None) -> Any:
         packed = pack(symbol, params, src, dst)
-        self.weights[digest(packed.tobytes())] = src.tobytes()
+        parts = bytes(params), src.tobytes()
+        self.weights[digest(packed.tobytes())] = b"".join(struct.pack("<q", len(part)) + part for part in parts)
         return packed
 
     def run_kernel(self, symbol: str, params: bytes, operands: Sequence[Any], *how: Any, **named: Any) -> None:
@@ -64,9 +65,8 @@ class Recorder:
                 body += struct.pack("<q", ABSENT)
             elif is_written:
                 body += struct.pack("<qq", WRITTEN, len(data)) + data + array.tobytes()
-            elif family.packs and name == "weight":
-                source = self.weights[digest(data)]
-                body += struct.pack("<qq", PACKED, len(source)) + source
+            elif family.packs and name.endswith("weight"):
+                body += struct.pack("<q", PACKED) + self.weights[digest(data)]
             else:
                 body += struct.pack("<qq", READ, len(data)) + data
         if (key := digest(body)) not in self.seen:

@@ -63,6 +63,7 @@ enum Kind : int64_t { kAbsent, kRead, kPacked, kWritten };
 
 struct RecordedOperand {
   Kind kind;
+  Bytes params;  // to pack with
   Bytes before, after;
 };
 
@@ -95,7 +96,8 @@ Record read_record(Bytes body) {
   Reader reader(body);
   Record record{reader.bytes(), reader.bytes(), reader.bytes(), reader.bytes(), {}};
   while (!reader.is_at_end()) {
-    RecordedOperand operand{Kind(reader.number()), {}, {}};
+    RecordedOperand operand{Kind(reader.number()), {}, {}, {}};
+    if (operand.kind == kPacked) operand.params = reader.bytes();
     if (operand.kind != kAbsent) operand.before = reader.bytes();
     if (operand.kind == kWritten) operand.after = reader.take(operand.before.size());
     record.operands.push_back(operand);
@@ -128,14 +130,13 @@ class Replay {
  public:
   // False if a result differs.
   bool run(const Family& family, const Row& row, const Record& record, int64_t chunk) {
-    alignas(64) std::byte params[1024];
+    alignas(64) std::byte params[kMostParams];
     if (record.params.size() != family.params_bytes || record.params.size() > sizeof params ||
         record.operands.size() != family.n_operands)
       return complain(row, "the record does not fit the family");
     std::memcpy(params, record.params.data(), record.params.size());
     std::vector<void*> operands;
-    for (size_t i = 0; i < family.n_operands; ++i)
-      operands.push_back(place(family, row, params, record.operands[i], i));
+    for (size_t i = 0; i < family.n_operands; ++i) operands.push_back(place(family, row, record.operands[i], i));
 
     const size_t scratch = (family.scratch_bytes(row, params) + 127) / 64 * 64;
     Job job{row, operands.data(), params, {}};
@@ -172,6 +173,7 @@ class Replay {
 
  private:
   static constexpr int kThreads = 2;
+  static constexpr size_t kMostParams = 1024;
 
   struct Job {
     const Row& row;
@@ -190,10 +192,12 @@ class Replay {
     return false;
   }
 
-  void* place(const Family& family, const Row& row, const void* params, const RecordedOperand& operand, size_t i) {
+  void* place(const Family& family, const Row& row, const RecordedOperand& operand, size_t i) {
     if (operand.kind == kAbsent) return nullptr;
     if (memory_.size() <= i) memory_.resize(i + 1);
     const bool is_packed = operand.kind == kPacked;
+    alignas(64) std::byte params[kMostParams];
+    std::memcpy(params, operand.params.data(), operand.params.size());
     std::byte* const at =
         memory_[i].take(is_packed ? family.packed_bytes(row, params) : operand.before.size(), is_packed ? 64 : 1);
     if (is_packed) {

@@ -82,7 +82,7 @@ class RunTaps {
   // Of the run in output row oy whose first tap is in column x.
   Found find(int64_t oy, int64_t x) {
     const int64_t y = oy * p_.sh - p_.ph;
-    if (y < 0 || x < 0 || y + KH > p_.ih || x + Columns > p_.iw) {
+    if (y < 0 || x < 0 || y + (KH - 1) * p_.dh >= p_.ih || x + Columns > p_.iw) {
       point_taps(p_, image_, oy, x, Columns, 1, outside_, edge_, Columns);
       return {edge_, 0};
     }

@@ -2,9 +2,8 @@
 //
 //   quantize    out = saturate(round(x / scale) + zero_point), round to nearest even, true division; NaN gives the
 //               lowest
-//   quantize_planes  quantize, with x [images][channels][pixels] and out [images][pixels][channels]: `shape` is
-//   {images,
-//               pixels, channels}, 2 to 4 channels, scale_strides {0, 0, 0} or {0, 0, 1}
+//   quantize_planes  quantize, with x [images][channels][pixels] and out [images][pixels][channels]:
+//               shape {images, pixels, channels}, 2 to 4 channels, scale_strides {0, 0, 0} or {0, 0, 1}
 //   dequantize  out = (float(x) - zero_point) * scale
 //   qaffine     out = saturate(round(fma(float(x), scale, zero_point)))
 //   qlut        out = scale[x], `scale` being a table of 256 bytes; zero_point and strides are ignored

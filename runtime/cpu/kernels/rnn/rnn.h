@@ -26,8 +26,8 @@
 // are [rows][hidden]; bias is [hidden], +0 where absent; c0 and cn belong to lstm, scale [gates * hidden] to int8
 // weights; `inputs` (the length of x[t][n]), input_weight and input_bias [gates * hidden], +0 where absent, to layers.
 // levels <= 32767 and levels * 128 * hidden < 2^31. Any alignment but 64 bytes for the weights; nothing else is read or
-// written; outputs overlap nothing, but
-// that hn may be h0 and cn may be c0.
+// written;
+// outputs overlap nothing, but that hn may be h0 and cn may be c0.
 //
 // pack: src is w [gates * hidden][k], k = hidden, or `inputs` where packing is given that. Tiles of nr hidden units,
 // the last padded with zeros, of

@@ -1,8 +1,8 @@
 // Convolutions with 3 x 3 kernels, stride 1 and dilation 1, by Winograd's minimal filtering F(tile x tile, 3 x 3).
 //
 //   sum = A^T [sum over c, in order, of (G weight[n][c] G^T) * (B^T patch[c] B)] A
-//   f32               dst[i][oy][ox][n] = activation(sum + bias[n] + residual[i][oy][ox][n]), the additions in this
-//   order u8s8u8, u8s8f32   as gemm makes them of the same sum and the same operands
+//   f32               dst[i][oy][ox][n] = activation((sum + bias[n]) + residual[i][oy][ox][n])
+//   u8s8u8, u8s8f32   as gemm makes them of the same sum and the same operands
 //
 // A patch is the (tile + 2) x (tile + 2) pixels that tile x tile results need; pixels outside of the image are 0, or
 // the zero point. A result takes 2.25 (tile 4) or 4 (tile 2) multiplications a channel instead of 9. c and n are the
