@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,20 +23,25 @@ WIDTH, HIDDEN = 24, 40
 LAYERS = 3
 
 
+def layer(b: rl.GraphBuilder, op: str, x: Any, states: Sequence[Any], rng: np.random.Generator, **attrs: bool) -> Any:
+    """A layer with random weights; its results."""
+    gates = 4 if op == "lstm" else 3
+    shapes = [(gates * HIDDEN, x.shape[2]), (gates * HIDDEN, HIDDEN), (gates * HIDDEN,), (gates * HIDDEN,)]
+    weights = [rng.uniform(-0.4, 0.4, (1, *shape)).astype(np.float32) for shape in shapes]
+    return b.add_node(op, [x, *states, *weights], attrs)
+
+
 def network(ops: tuple[str, ...], *, batch_first: bool = False, reverse: bool = False) -> Program:
     """Layers on one another, of any time and batch; all states are inputs and outputs."""
     rng = np.random.default_rng(5)
     b = rl.GraphBuilder()
     x = b.input("x", np.float32, ("N", "T", WIDTH) if batch_first else ("T", "N", WIDTH))
-    for layer, op in enumerate(ops):
-        gates, names = (4, ("h", "c")) if op == "lstm" else (3, ("h",))
-        states = [b.input(f"{name}{layer}", np.float32, (1, "N", HIDDEN)) for name in names]
-        shapes = [(gates * HIDDEN, x.shape[2]), (gates * HIDDEN, HIDDEN), (gates * HIDDEN,), (gates * HIDDEN,)]
-        weights = [rng.uniform(-0.4, 0.4, (1, *shape)).astype(np.float32) for shape in shapes]
-        attrs = {"batch_first": batch_first, "reverse": reverse}
-        x, *last = b.add_node(op, [x, *states, *weights], attrs)
+    for index, op in enumerate(ops):
+        names = ("h", "c") if op == "lstm" else ("h",)
+        states = [b.input(f"{name}{index}", np.float32, (1, "N", HIDDEN)) for name in names]
+        x, *last = layer(b, op, x, states, rng, batch_first=batch_first, reverse=reverse)
         for name, value in zip(names, last, strict=True):
-            b.output(f"{name}{layer}_n", value)
+            b.output(f"{name}{index}_n", value)
     b.output("y", x)
     return b.build()
 
@@ -90,9 +96,7 @@ def test_steps_of_one_node_stay_in_their_order(layers: int) -> None:
     q, x = b.input("q", np.float32, (3, 5, HIDDEN)), b.input("x", np.float32, ("T", 3, WIDTH))
     rng = np.random.default_rng(6)
     for _ in range(layers):
-        state = [np.zeros((1, 3, HIDDEN), np.float32)] * 2
-        shapes = [(4 * HIDDEN, x.shape[2]), (4 * HIDDEN, HIDDEN), (4 * HIDDEN,), (4 * HIDDEN,)]
-        x, *_ = b.add_node("lstm", [x, *state, *(rng.uniform(-0.4, 0.4, (1, *s)).astype(np.float32) for s in shapes)])
+        x, *_ = layer(b, "lstm", x, [np.zeros((1, 3, HIDDEN), np.float32)] * 2, rng)
     b.output("y", b.matmul(q, b.permute(x, dims=(1, 2, 0))))
     program = b.build()
     given = feeds(program, 40, 3)
@@ -105,11 +109,10 @@ def test_what_stands_between_and_needs_no_layer_goes_before() -> None:
     b = rl.GraphBuilder()
     rng = np.random.default_rng(1)
     x, h = b.input("x", np.float32, ("T", "N", HIDDEN)), b.input("h", np.float32, (2, "N", HIDDEN))
-    for layer in range(2):
-        weights = [rng.uniform(-0.4, 0.4, (1, 3 * HIDDEN, HIDDEN)).astype(np.float32) for _ in range(2)]
-        state = b.tanh(b.slice(h, axes=[0], starts=[layer], ends=[layer + 1], steps=[1]))
-        x, last = b.add_node("gru", [x, state, *weights], {})
-        b.output(f"last{layer}", b.tanh(last))
+    for index in range(2):
+        state = b.tanh(b.slice(h, axes=[0], starts=[index], ends=[index + 1], steps=[1]))
+        x, last = layer(b, "gru", x, [state], rng)
+        b.output(f"last{index}", b.tanh(last))
     b.output("y", x)
     program = b.build()
     given = feeds(program, 40, 1)
@@ -127,8 +130,7 @@ def test_a_state_that_comes_from_a_member_is_waited_for() -> None:
     rng = np.random.default_rng(1)
     x, h = b.input("x", np.float32, ("T", "N", HIDDEN)), b.input("h", np.float32, (1, "N", HIDDEN))
     for _ in range(2):
-        weights = [rng.uniform(-0.4, 0.4, (1, 3 * HIDDEN, HIDDEN)).astype(np.float32) for _ in range(2)]
-        x, h = b.add_node("gru", [x, h, *weights], {})
+        x, h = layer(b, "gru", x, [h], rng)
     b.output("y", x)
     program = b.build()
     given = feeds(program, 40, 1)

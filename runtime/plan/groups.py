@@ -26,6 +26,22 @@ executor takes them."""
 
 
 @dataclass(frozen=True)
+class Binder:
+    """What calls of steps that run at once are made with: `number` gives sizes their values, `locate` says where an
+    operand lies, `order` names a family's operands."""
+
+    backend: Backend
+    number: Callable[[Any], Any]
+    locate: Callable[[Operand], Location]
+    order: Mapping[str, Sequence[str]]
+
+    def params(self, step: KernelStep, changes: Mapping[str, Any]) -> bytes:
+        """The parameters of a step but for `changes`."""
+        fields = {**step.params, **changes}
+        return self.backend.pack_params(step.family, {name: self.number(value) for name, value in fields.items()})
+
+
+@dataclass(frozen=True)
 class Group:
     """Steps `first`, `first + 1`, ... that run in bands."""
 
@@ -41,6 +57,16 @@ class Group:
         """How its steps run, for people."""
         size = f"{self.schedule.rows} rows" if self.schedule.rows < self.members[-1].rows else "whole images"
         return f"{len(self.members)} steps at once in bands of {size}"
+
+    def bind(self, binder: Binder, steps: Sequence[PlanStep]) -> NativeBands:
+        """What the executor is given for it, of the plan's `steps`."""
+        members = [step for step in steps[self.first : self.end] if isinstance(step, KernelStep)]
+        params: dict[Any, bytes] = {}
+        parts = []
+        for part in self.schedule.parts:
+            tasks = [[_band_call(call, part, members, params, binder) for call in task] for task in part.tasks]
+            parts.append((part.repeats, tasks))
+        return len(members), self.schedule.band_bytes, parts, False
 
 
 def find_links(
@@ -126,56 +152,33 @@ def _member(step: KernelStep, number: Callable[[Any], Any]) -> Member:
     )
 
 
-class BandBinder:
-    """Makes the executor's calls of groups. `locate` says where an operand lies, `order` names a family's operands."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        number: Callable[[Any], Any],
-        locate: Callable[[Operand], Location],
-        order: Mapping[str, Sequence[str]],
-    ) -> None:
-        self._backend, self._number, self._locate, self._order = backend, number, locate, order
-
-    def bind(self, group: Group, steps: Sequence[PlanStep]) -> NativeBands:
-        members = [step for step in steps[group.first : group.end] if isinstance(step, KernelStep)]
-        params: dict[Any, bytes] = {}
-        parts = []
-        for part in group.schedule.parts:
-            tasks = [[self._call(call, part, group, members, params) for call in task] for task in part.tasks]
-            parts.append((part.repeats, tasks))
-        return len(members), group.schedule.band_bytes, parts, False
-
-    def _call(
-        self,
-        call: BandCall | Move,
-        part: Repeated,
-        group: Group,
-        steps: Sequence[KernelStep],
-        params: dict[Any, bytes],
-    ) -> NativeCall:
-        if isinstance(call, Move):
-            kernel, copy = self._backend.copy(call.size)
-            return call.member, kernel.symbol, copy, [(BAND, 0, call.source, 0), (BAND, 0, call.target, 0)]
-        step = steps[call.member]
-        rows = step.rows
-        assert rows is not None
-        key = (call.member, call.part)
-        if key not in params:
-            fields = {**step.params, **rows.params(call.part)}
-            params[key] = self._backend.pack_params(step.family, {k: self._number(v) for k, v in fields.items()})
-        operands: list[BandLocation] = []
-        for name in self._order[step.family]:
-            operand = step.operands.get(name)
-            inner = {rows.source: call.source_at, rows.target: call.target_at}.get(name)
-            if operand is None or name not in rows.pitches:
-                operands.append((*self._locate(operand), 0))
-            elif inner is not None:
-                operands.append((BAND, 0, inner, 0))
-            else:
-                pitch, image = self._number(rows.pitches[name].row), self._number(rows.pitches[name].image)
-                row = call.source_row if name == rows.source else call.row
-                space, index, offset = self._locate(operand)
-                operands.append((space, index, offset + row * pitch + part.first * image, part.images * image))
-        return call.member, step.row.symbol, params[key], operands
+def _band_call(
+    call: BandCall | Move,
+    part: Repeated,
+    members: Sequence[KernelStep],
+    params: dict[Any, bytes],
+    binder: Binder,
+) -> NativeCall:
+    if isinstance(call, Move):
+        kernel, copy = binder.backend.copy(call.size)
+        return call.member, kernel.symbol, copy, [(BAND, 0, call.source, 0), (BAND, 0, call.target, 0)]
+    step = members[call.member]
+    rows = step.rows
+    assert rows is not None
+    key = (call.member, call.part)
+    if key not in params:
+        params[key] = binder.params(step, rows.params(call.part))
+    operands: list[BandLocation] = []
+    for name in binder.order[step.family]:
+        operand = step.operands.get(name)
+        inner = {rows.source: call.source_at, rows.target: call.target_at}.get(name)
+        if operand is None or name not in rows.pitches:
+            operands.append((*binder.locate(operand), 0))
+        elif inner is not None:
+            operands.append((BAND, 0, inner, 0))
+        else:
+            pitch, image = binder.number(rows.pitches[name].row), binder.number(rows.pitches[name].image)
+            row = call.source_row if name == rows.source else call.row
+            space, index, offset = binder.locate(operand)
+            operands.append((space, index, offset + row * pitch + part.first * image, part.images * image))
+    return call.member, step.row.symbol, params[key], operands

@@ -7,13 +7,13 @@ time of the first layer, another makes the last one of the second. No kernel kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ir import Value
-from .groups import BandLocation, Location, NativeBands, NativeCall
-from .lowering import At, Backend, KernelStep, Operand, PlanStep, Recurrence
+from .groups import BandLocation, Binder, NativeBands, NativeCall
+from .lowering import At, KernelStep, Operand, PlanStep, Recurrence
 
 SPANS = 4
 """Of the time, while that makes them no shorter than SHORTEST and no longer than LONGEST: the second layer waits for
@@ -36,6 +36,15 @@ class Pipeline:
     def describe(self) -> str:
         """How its steps run, for people."""
         return f"{self.end - self.first} steps at once, each on a thread, {self.spans[0][1]} time steps at a time"
+
+    def bind(self, binder: Binder, steps: Sequence[PlanStep]) -> NativeBands:
+        """What the executor is given for it, of the plan's `steps`: a sequence a step, of a call a span."""
+        sequences: list[list[NativeCall]] = []
+        for member, step in enumerate(steps[self.first : self.end]):
+            assert isinstance(step, KernelStep)
+            calls = [_span_call(member, step, span, index == 0, binder) for index, span in enumerate(self.spans)]
+            sequences.append(calls)
+        return len(sequences), 0, [(1, sequences)], True
 
 
 def spans_of(steps: int, is_reverse: bool) -> list[tuple[int, int]]:
@@ -132,34 +141,12 @@ def _value(operand: Operand) -> Value:
     return base
 
 
-class PipelineBinder:
-    """Makes the executor's calls of pipelines; what it is given is what BandBinder takes."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        number: Callable[[Any], Any],
-        locate: Callable[[Operand], Location],
-        order: Mapping[str, Sequence[str]],
-    ) -> None:
-        self._backend, self._number, self._locate, self._order = backend, number, locate, order
-
-    def bind(self, pipeline: Pipeline, steps: Sequence[PlanStep]) -> NativeBands:
-        """A sequence a step, of a call a span."""
-        sequences: list[list[NativeCall]] = []
-        for member, step in enumerate(steps[pipeline.first : pipeline.end]):
-            assert isinstance(step, KernelStep)
-            sequences.append([self._call(member, step, span, index == 0) for index, span in enumerate(pipeline.spans)])
-        return len(sequences), 0, [(1, sequences)], True
-
-    def _call(self, member: int, step: KernelStep, span: tuple[int, int], is_first: bool) -> NativeCall:
-        time, (begin, count) = step.time, span
-        assert time is not None
-        operands: list[BandLocation] = []
-        for name in self._order[step.family]:
-            operand = step.operands.get(name if is_first else time.states.get(name, name))
-            space, index, offset = self._locate(operand)
-            operands.append((space, index, offset + begin * self._number(time.pitches.get(name, 0)), 0))
-        fields = {**step.params, time.count: count}
-        params = self._backend.pack_params(step.family, {name: self._number(value) for name, value in fields.items()})
-        return member, step.row.symbol, params, operands
+def _span_call(member: int, step: KernelStep, span: tuple[int, int], is_first: bool, binder: Binder) -> NativeCall:
+    time, (begin, count) = step.time, span
+    assert time is not None
+    operands: list[BandLocation] = []
+    for name in binder.order[step.family]:
+        operand = step.operands.get(name if is_first else time.states.get(name, name))
+        space, index, offset = binder.locate(operand)
+        operands.append((space, index, offset + begin * binder.number(time.pitches.get(name, 0)), 0))
+    return member, step.row.symbol, binder.params(step, {time.count: count}), operands

@@ -21,7 +21,7 @@ from .groups import (
     INPUT,
     NONE,
     OUTPUT,
-    BandBinder,
+    Binder,
     Group,
     Location,
     NativeBands,
@@ -42,7 +42,7 @@ from .lowering import (
     lower_graph,
 )
 from .memory import Lifetime, place
-from .pipeline import Pipeline, PipelineBinder, find_pipelines, gather
+from .pipeline import Pipeline, find_pipelines, gather
 from .sizes import check_sizes
 from .views import drop_unread
 from .weights import check_weights, pack_weights
@@ -236,17 +236,13 @@ class Plan:
         nodes: list[Node] = []
         segments: list[tuple[int, int] | ReferenceCall] = []
         start = 0
-        how = (self.backend, number, locate, self._operand_order)
-        bands, pipelines = BandBinder(*how), PipelineBinder(*how)
+        binder = Binder(self.backend, number, locate, self._operand_order)
         group_at = {index: group for group in groups for index in range(group.first, group.end)}
         for index, step in enumerate(self.steps):
             group = group_at.get(index)
             if group is not None:
                 if index == group.first:
-                    native = (
-                        bands.bind(group, self.steps) if isinstance(group, Group) else pipelines.bind(group, self.steps)
-                    )
-                    steps.append(native)
+                    steps.append(group.bind(binder, self.steps))
                     nodes.append(step.node)
                 continue
             if isinstance(step, KernelStep):

@@ -141,24 +141,12 @@ void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, in
     const Task task = find_task(p, split, index);
     const auto* src = static_cast<const float*>(call.operand[kDepthwiseSrc]);
     const float* const image = src + task.image * p.ih * p.iw * p.src_pixel + task.channel;
-    RunTaps<float, KH, (kRun - 1) * S + KW> wide(p, image, zeros, tables);
+    RunTaps<float, KH, KW, S, kRun> taps(p, image, zeros, tables);
     Run run;
     const auto compute = [&]<int P>(int64_t oy, int64_t ox) {
-      const int64_t x = ox * p.sw - p.pw;
-      run.taps = tables;
-      run.shift = 0;
-      if constexpr (KH > 0 && P == kRun) {
-        const auto found = wide.find(oy, x);
-        run.taps = found.table;
-        run.shift = found.shift;
-      } else if constexpr (KH > 0) {
-        constexpr int columns = (P - 1) * S + KW;
-        run.taps += table_size(p);
-        point_taps<float>(p, image, oy, x, columns, 1, zeros, run.taps, columns);
-      } else {
-        for (int64_t kx = 0; kx < p.kw; ++kx)
-          point_taps<float>(p, image, oy, x + kx * p.dw, P, p.sw, zeros, run.taps + kx * P, p.kw * P);
-      }
+      const auto found = taps.template find<P>(oy, ox);
+      run.taps = found.table;
+      run.shift = found.shift;
       compute_run<U, KH, KW, S, P>(call, p, split, task, run, oy, ox);
     };
     for (int64_t oy = task.row; oy < task.row_end; ++oy) {

@@ -103,24 +103,12 @@ void compute_tasks(const Call& call, const DepthwiseParams& p, int64_t begin, in
     order_channels<B>(p, task, static_cast<const float*>(call.operand[kDepthwiseBias]), scratch.bias);
     const auto* src = static_cast<const uint8_t*>(call.operand[kDepthwiseSrc]);
     const uint8_t* const image = src + task.image * p.ih * p.iw * p.src_pixel + task.channel;
-    RunTaps<uint8_t, KH, (wide - 1) * S + KW> taps(p, image, scratch.outside, scratch.taps);
+    RunTaps<uint8_t, KH, KW, S, wide> taps(p, image, scratch.outside, scratch.taps);
     ByteRun run;
     const auto compute = [&]<int P>(int64_t oy, int64_t ox) {
-      const int64_t x = ox * p.sw - p.pw;
-      run.taps = scratch.taps;
-      run.shift = 0;
-      if constexpr (KH > 0 && P == wide) {
-        const auto found = taps.find(oy, x);
-        run.taps = found.table;
-        run.shift = found.shift;
-      } else if constexpr (KH > 0) {
-        constexpr int columns = (P - 1) * S + KW;
-        run.taps += table_size(p);
-        point_taps<uint8_t>(p, image, oy, x, columns, 1, scratch.outside, run.taps, columns);
-      } else {
-        for (int64_t kx = 0; kx < p.kw; ++kx)
-          point_taps<uint8_t>(p, image, oy, x + kx * p.dw, P, p.sw, scratch.outside, run.taps + kx * P, p.kw * P);
-      }
+      const auto found = taps.template find<P>(oy, ox);
+      run.taps = found.table;
+      run.shift = found.shift;
       compute_run<B, Narrow, Dst, KH, KW, S, P>(call, p, task, scratch, run, oy, ox);
     };
     for (int64_t oy = task.row; oy < task.row_end; ++oy) {

@@ -66,9 +66,10 @@ inline void point_taps(const DepthwiseParams& p, const T* image, int64_t oy, int
 // Pointers that a table of taps has room for.
 inline int64_t table_size(const DepthwiseParams& p) { return p.kh * (p.kw + kRun) * kRun; }
 
-// The taps of runs of output pixels of one task, whose filters take KH rows of neighbouring columns. Runs that read
-// nothing outside of the image share a table: their taps lie at one distance from those of the first.
-template <class T, int KH, int Columns>
+// The taps of runs of output pixels of one task. Filters of KH rows of KW neighbouring columns, S apart from pixel to
+// pixel, have a column of the image once for all pixels of a run, others (KH = 0) a tap of every pixel. Runs of Wide
+// pixels that read nothing outside of the image share a table: their taps lie at one distance from those of the first.
+template <class T, int KH, int KW, int S, int Wide>
 class RunTaps {
  public:
   // `tables` has room for two.
@@ -76,22 +77,30 @@ class RunTaps {
       : p_(p), image_(image), outside_(outside), inside_(tables), edge_(tables + table_size(p)) {}
 
   struct Found {
-    const T** table;  // of KH rows of Columns
-    int64_t shift;    // elements, to be added to every pointer
+    const T** table;
+    int64_t shift;  // elements, to be added to every pointer
   };
-  // Of the run in output row oy whose first tap is in column x.
-  Found find(int64_t oy, int64_t x) {
-    const int64_t y = oy * p_.sh - p_.ph;
-    if (y < 0 || x < 0 || y + (KH - 1) * p_.dh >= p_.ih || x + Columns > p_.iw) {
-      point_taps(p_, image_, oy, x, Columns, 1, outside_, edge_, Columns);
-      return {edge_, 0};
+  // Of P pixels from ox on in output row oy.
+  template <int P>
+  Found find(int64_t oy, int64_t ox) {
+    const int64_t x = ox * p_.sw - p_.pw;
+    if constexpr (KH == 0) {
+      for (int64_t kx = 0; kx < p_.kw; ++kx)
+        point_taps(p_, image_, oy, x + kx * p_.dw, P, p_.sw, outside_, edge_ + kx * P, p_.kw * P);
+    } else {
+      constexpr int columns = (P - 1) * S + KW;
+      const int64_t y = oy * p_.sh - p_.ph;
+      if (P == Wide && y >= 0 && x >= 0 && y + (KH - 1) * p_.dh < p_.ih && x + columns <= p_.iw) {
+        const int64_t at = (y * p_.iw + x) * p_.src_pixel;
+        if (first_ < 0) {
+          first_ = at;
+          point_taps(p_, image_, oy, x, columns, 1, outside_, inside_, columns);
+        }
+        return {inside_, at - first_};
+      }
+      point_taps(p_, image_, oy, x, columns, 1, outside_, edge_, columns);
     }
-    const int64_t at = (y * p_.iw + x) * p_.src_pixel;
-    if (first_ < 0) {
-      first_ = at;
-      point_taps(p_, image_, oy, x, Columns, 1, outside_, inside_, Columns);
-    }
-    return {inside_, at - first_};
+    return {edge_, 0};
   }
 
  private:

@@ -38,6 +38,20 @@ namespace rushlight {
 namespace {
 
 RL_INLINE V zero() { return set(0.0f); }
+#ifndef __AVX2__
+RL_INLINE void store_four(uint8_t* p, VI a, VI b, VI c, VI d) {
+  store_u8(p, a);
+  store_u8(p + kWidth, b);
+  store_u8(p + 2 * kWidth, c);
+  store_u8(p + 3 * kWidth, d);
+}
+RL_INLINE void store_four(int8_t* p, VI a, VI b, VI c, VI d) {
+  store_s8(p, a);
+  store_s8(p + kWidth, b);
+  store_s8(p + 2 * kWidth, c);
+  store_s8(p + 3 * kWidth, d);
+}
+#endif
 RL_INLINE V neg(V a) { return from_bits(bits(a) ^ set_i(INT32_MIN)); }
 RL_INLINE V abs(V a) { return from_bits(bits(a) & set_i(INT32_MAX)); }
 RL_INLINE V copy_sign(V magnitude, V sign) {

@@ -77,18 +77,6 @@ RL_INLINE void store_s8_n(int8_t* p, VI a, int n) {
   for (int i = 0; i < n; ++i) p[i] = int8_t(a.lane[i] < -128 ? -128 : a.lane[i] > 127 ? 127 : a.lane[i]);
 }
 RL_INLINE void store_s8(int8_t* p, VI a) { store_s8_n(p, a, kWidth); }
-RL_INLINE void store_four(uint8_t* p, VI a, VI b, VI c, VI d) {
-  store_u8(p, a);
-  store_u8(p + kWidth, b);
-  store_u8(p + 2 * kWidth, c);
-  store_u8(p + 3 * kWidth, d);
-}
-RL_INLINE void store_four(int8_t* p, VI a, VI b, VI c, VI d) {
-  store_s8(p, a);
-  store_s8(p + kWidth, b);
-  store_s8(p + 2 * kWidth, c);
-  store_s8(p + 3 * kWidth, d);
-}
 template <int N>
 RL_INLINE void store_low_bytes(uint8_t* p, VI a) {
   for (int i = 0; i < kWidth; ++i)

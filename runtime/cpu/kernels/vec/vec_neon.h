@@ -124,18 +124,6 @@ RL_INLINE void store_s8_n(int8_t* p, VI a, int n) {
   store_four_bytes_n(p, vreinterpret_u8_s8(vqmovn_s16(narrow_to_s16(a))), n);
 }
 RL_INLINE void store_s8(int8_t* p, VI a) { store_s8_n(p, a, 4); }
-RL_INLINE void store_four(uint8_t* p, VI a, VI b, VI c, VI d) {
-  store_u8(p, a);
-  store_u8(p + kWidth, b);
-  store_u8(p + 2 * kWidth, c);
-  store_u8(p + 3 * kWidth, d);
-}
-RL_INLINE void store_four(int8_t* p, VI a, VI b, VI c, VI d) {
-  store_s8(p, a);
-  store_s8(p + kWidth, b);
-  store_s8(p + 2 * kWidth, c);
-  store_s8(p + 3 * kWidth, d);
-}
 template <int N>
 RL_INLINE void store_low_bytes(uint8_t* p, VI a) {
   const uint8x16_t index = N == 2   ? uint8x16_t{0, 1, 4, 5, 8, 9, 12, 13}
