@@ -89,7 +89,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   const int64_t wanted = std::clamp<int64_t>(work / kTaskSteps, 1, kTasks);
   while (batch * blocks.m_blocks * blocks.panel_blocks < wanted) {
     const bool can_split_rows = blocks.m > blocks.m_blocks * 4 * unit;
-    const bool prefers_rows = blocks.m > kChunkedRows && layout.bytes() <= kPanelBytes;
+    const bool prefers_rows = blocks.m > kChunkedRows && layout.bytes() <= std::min(kPanelBytes, blocks.m * row_bytes);
     if (can_split_rows && (prefers_rows || blocks.panel_blocks == panels)) {
       ++blocks.m_blocks;
     } else if (blocks.panel_blocks < panels) {

@@ -63,29 +63,41 @@ class GemmRun {
     const int64_t end = std::min(begin + blocks_.panel_block, layout_.panels());
     const std::byte* const src = static_cast<const std::byte*>(call_.operand[kGemmSrc]);
     const int64_t offset = batch_offset(p_.src_batch) * kernel_.src_bytes;
-    if (!shares_rows_ || block.rows != rows_block_) {
+    const int64_t src_offset = shares_rows_ ? 0 : offset;
+    if (block.rows != rows_block_ || src_offset != rows_offset_) {
       rows_block_ = block.rows;
+      rows_offset_ = src_offset;
       m_begin_ = block.rows * blocks_.m_block;
       m_end_ = std::min(m_begin_ + blocks_.m_block, blocks_.m);
-      rows_.set(shares_rows_ ? src : src + offset, m_begin_, m_end_);
+      rows_.set(src + src_offset, m_begin_, m_end_);
     }
     tile_.offset = shares_rows_ ? offset : 0;
 
-    const GemmPanel first = layout_.panel(begin);
-    const bool is_near = first.granules * kGranule * layout_.column_bytes() * (end - begin) <= kNearBytes;
-    if (is_near && end - begin > 1) {
-      const int64_t height = main_height(first.granules);
+    const GemmPanel first = layout_.panel(begin), last = layout_.panel(end - 1);
+    const int64_t rows = m_end_ - m_begin_, height = main_height(first.granules);
+    const int64_t panels_end = last.offset + panel_bytes(last), bytes = panels_end - first.offset;
+    const bool fetches = ceil_div(rows, height) >= kFetchingTiles && panel_bytes(first) <= kFetchedBytes;
+    if (end - begin == 1 || bytes <= kNearBytes) {
+      // While the panels pass by, in this block of rows and in the others, as many that follow are fetched.
       const int64_t row_bytes = std::max<int64_t>(layout_.steps() * kStepBytes, 1);
-      const int64_t chunk =
-          std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1) * height;
-      const bool is_last = m_end_ - m_begin_ <= chunk;  // no rows will need these panels again
+      const int64_t turn_rows = std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1);
+      const int64_t chunk = end - begin == 1 ? rows : turn_rows * height;
+      const int64_t turns = ceil_div(blocks_.m_block, chunk) * (end - begin);
+      const int64_t share = fetches ? ceil_div(bytes, turns * blocks_.m_blocks) : 0;
+      int64_t next = panels_end + block.rows * turns * share;
       for (int64_t m = m_begin_; m < m_end_; m += chunk) {
-        for (int64_t index = begin; index < end; ++index)
-          run_panel(index, m, std::min(m + chunk, m_end_), is_last && (index + 1 < end || m_end_ == blocks_.m));
+        for (int64_t index = begin; index < end; ++index, next += share)
+          run_panel(index, m, std::min(m + chunk, m_end_), next, share);
       }
     } else {
-      for (int64_t index = begin; index < end; ++index)
-        run_panel(index, m_begin_, m_end_, index + 1 < end || m_end_ == blocks_.m);
+      for (int64_t index = begin; index < end; ++index) {
+        const GemmPanel panel = layout_.panel(index);
+        const bool is_last = index + 1 == end;
+        // What follows the block is the first panel of the next or, as a rule, the weights of the next product.
+        const bool is_needed = !is_last || m_end_ == blocks_.m;
+        run_panel(index, m_begin_, m_end_, panel.offset + panel_bytes(panel),
+                  fetches && is_needed ? panel_bytes(panel) : 0);
+      }
     }
   }
 
@@ -96,9 +108,10 @@ class GemmRun {
 
   int64_t batch_offset(const int64_t (&stride)[2]) const { return b0_ * stride[0] + b1_ * stride[1]; }
 
-  // Rows [begin, end) of one panel. `fetches`: what lies behind it in memory, which is the next panel or, as a rule,
-  // the weights of the next product, is brought into L2 meanwhile.
-  void run_panel(int64_t index, int64_t begin, int64_t end, bool fetches) {
+  int64_t panel_bytes(const GemmPanel& panel) const { return panel.granules * kGranule * layout_.column_bytes(); }
+
+  // Rows [begin, end) of one panel. next_bytes at `next` of the weights are brought into L2 meanwhile.
+  void run_panel(int64_t index, int64_t begin, int64_t end, int64_t next, int64_t next_bytes) {
     const GemmPanel panel = layout_.panel(index);
     const std::byte* const matrix =
         static_cast<const std::byte*>(call_.operand[kGemmWeight]) + batch_offset(p_.weight_batch) * layout_.bytes();
@@ -109,19 +122,21 @@ class GemmRun {
     tile_.bias = offset_or_null(call_.operand[kGemmBias], bias);
     const int64_t rows = end - begin;
     const int64_t tiles = ceil_div(rows, main_height(panel.granules));
-    const int64_t panel_bytes = panel.granules * kGranule * layout_.column_bytes();
-    tile_.next =
-        fetches && tiles >= kFetchingTiles && panel_bytes <= kFetchedBytes ? tile_.panel + panel_bytes : nullptr;
-    tile_.chunk = tile_.taps == 1 && rows <= kChunkedRows
-                      ? gemm_chunk(tile_.steps, panel.granules * kGranule * kStepBytes)
-                      : tile_.steps;
+    tile_.next = matrix + next;
+    tile_.next_bytes = next_bytes;
+    tile_.chunk = tile_.steps;
+    if (tile_.taps == 1 && blocks_.m_block <= kChunkedRows && tiles > 1) {
+      const int64_t step_bytes = panel.granules * kGranule * kStepBytes;
+      tile_.chunk = gemm_chunk(tile_.steps, step_bytes);
+      tile_.next_bytes = std::min(next_bytes, tile_.chunk * step_bytes);  // which fetches what follows in its turn
+    }
     tile_.streams = tiles == 1;
     const GemmTileFn* const variants = kernel_.variant[panel.granules - 1];
     const GemmCut cut = gemm_cut(kernel_.tiles, panel.granules, rows, p_.tile_rows);
     const auto run = [&](int variant, int64_t m, int64_t m_end) {
       if (m == m_end) return;
       run_tiles(variants[variant], m, m_end, panel.column);
-      tile_.next = nullptr;
+      tile_.next_bytes = 0;
     };
     const int64_t last = begin + cut.main_rows, second = last + cut.first_rows;
     run(cut.main, begin, last);
@@ -151,7 +166,7 @@ class GemmRun {
   GemmRows rows_;
   const bool shares_rows_;
   GemmTile tile_{};
-  int64_t rows_block_ = -1, m_begin_ = 0, m_end_ = 0, b0_ = 0, b1_ = 0;
+  int64_t rows_block_ = -1, rows_offset_ = 0, m_begin_ = 0, m_end_ = 0, b0_ = 0, b1_ = 0;
 };
 
 }  // namespace

@@ -23,7 +23,8 @@ struct GemmTile {
   const std::byte* const* rows;  // `steps` steps of row i at rows[tap * row_stride + i] + offset; up to a whole mr
   int64_t row_stride, offset, taps, steps;
   const std::byte* panel;
-  const std::byte* next;      // what follows the panel, brought into L2 meanwhile; null: nothing
+  const std::byte* next;  // weights that are needed later, brought into L2 meanwhile
+  int64_t next_bytes;
   bool streams;               // the panel comes from memory rather than from a cache
   int64_t chunk;              // steps that all rows take before any goes on; all of them, where there are several taps
   std::byte* partial;         // where sums lie in the meantime: whole tiles, below one another

@@ -116,8 +116,8 @@ RL_INLINE void multiply_by_two(TileRows (&rows)[R], int64_t at, int bytes, const
   }
 }
 
-// Brings the next panel into L2, so much of it with every tile of steps.
-struct NextPanel {
+// Brings later weights into L2, so much of them with every tile of steps.
+struct NextWeights {
   const std::byte* at;
   int64_t bytes;
 
@@ -131,7 +131,7 @@ struct NextPanel {
 // sixteen steps.
 template <int R, int N, bool Rest, class Dst>
 RL_INLINE void accumulate_tiles(const GemmTile& tile, const std::byte* const* rows, const TileColumns& columns,
-                                int64_t begin, int64_t end, NextPanel& next, Finishing<Dst>& finishing) {
+                                int64_t begin, int64_t end, NextWeights& next, Finishing<Dst>& finishing) {
   const int64_t whole = tile.steps / kTileSteps, of_tap = whole + Rest;
   const int rest_bytes = int(tile.steps % kTileSteps) * 4;
   const int64_t finished = begin < end ? (finishing.steps() + end - begin - 1) / (end - begin) : 0;  // with every tile
@@ -176,7 +176,7 @@ RL_INLINE void store_sums(int32_t* sums, int64_t row) {
 // A group of rows, all of k, N tiles of columns from column `column` of the panel. The last rows' results are left to
 // `finishing`.
 template <class Dst, int R, int N, bool Rest>
-void multiply_group(const GemmTile& group, int64_t column, int64_t width, Sums& sums, NextPanel& next,
+void multiply_group(const GemmTile& group, int64_t column, int64_t width, Sums& sums, NextWeights& next,
                     Finishing<Dst>& finishing) {
   GemmTile part = group;
   part.columns = group.columns - column < N * kTileRows ? group.columns - column : N * kTileRows;
@@ -221,8 +221,9 @@ void tile_matrix(const GemmTile& whole) {
   const bool has_rest = whole.steps % kTileSteps != 0;
   const auto wide = has_rest ? multiply_group<Dst, R, 2, true> : multiply_group<Dst, R, 2, false>;
   const auto narrow = has_rest ? multiply_group<Dst, R, 1, true> : multiply_group<Dst, R, 1, false>;
-  const int64_t tiles = (whole.m + R * kTileRows - 1) / (R * kTileRows);
-  NextPanel next{whole.next, whole.next ? granules * kTileBytes * kTileSteps / (tiles * passes) : 0};
+  const int64_t tiles = ceil_div(whole.m, R * kTileRows);
+  const int64_t fetches = tiles * passes * ceil_div(whole.taps * whole.steps, kTileSteps);
+  NextWeights next{whole.next, fetches > 0 ? ceil_div(whole.next_bytes, fetches) : 0};
   GemmTile group = whole;
   for (int64_t row = 0; row < whole.m; row += kGroupRows) {
     group.m = whole.m - row < kGroupRows ? whole.m - row : kGroupRows;

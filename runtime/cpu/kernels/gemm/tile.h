@@ -112,12 +112,13 @@ RL_INLINE void next_tile(GemmTile& tile) {
   if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Dst));
 }
 
-// Runs the tiles over the panel, whose steps begin after `header` bytes: chunk by chunk, that each is read from L2 once
-// and what follows it is fetched meanwhile. start(acc) gives the first sums, finish(tile, acc) takes the last.
+// Runs the tiles over the panel, whose steps begin after `header` bytes: chunk by chunk, that each is read from L2
+// once. What is needed next is fetched meanwhile, evenly: fetched at once, it would take the buffers that misses of L1
+// need. start(acc) gives the first sums, finish(tile, acc) takes the last.
 template <class Step, class Dst, int MR, int NV, class Start, class Finish>
 RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Finish finish) {
   using Acc = typename Step::Acc;
-  constexpr int64_t kStep = NV * kWidth * 4, kLine = 64;
+  constexpr int64_t kStep = NV * kWidth * 4;
   const std::byte* panel = whole.panel + header;
   int64_t begin = 0;
   do {
@@ -127,7 +128,11 @@ RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Fi
     tile.steps = is_last ? whole.steps - begin : whole.chunk;
     const int64_t bytes = tile.taps * tile.steps * kStep;
     const std::byte* next = is_last ? whole.next : panel + bytes;
-    const std::byte* const fetched = next ? next + bytes : nullptr;
+    const int64_t next_bytes = is_last ? whole.next_bytes : bytes;
+    const int64_t tile_steps = tile.taps * tile.steps;
+    const int64_t tile_bytes = ceil_div(next_bytes, ceil_div(whole.m, MR));  // fetched by a tile
+    const int64_t next_step = tile_steps > 0 ? ceil_div(tile_bytes, tile_steps) : 0;
+    if (next_bytes == 0) next = panel;
     Acc* partial = reinterpret_cast<Acc*>(whole.partial);
     for (int64_t rest = whole.m; rest > 0; rest -= MR, partial += MR * NV) {
       tile.m = rest < MR ? rest : MR;
@@ -142,9 +147,8 @@ RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Fi
         }
       }
       if (is_last) fetch_destination<Dst, NV>(tile);
-      const int64_t next_step = next < fetched ? kLine : 0;
-      accumulate<Step>(tile, panel, next ? next : panel, next_step, acc);
-      if (next) next += next_step * tile.taps * tile.steps;
+      accumulate<Step>(tile, panel, next, next_step, acc);
+      next += tile_bytes;
       if (is_last) {
         finish(tile, acc);
         next_tile<Dst, MR>(tile);
