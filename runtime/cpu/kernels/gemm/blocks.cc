@@ -78,6 +78,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   const int64_t unit = row_unit(format, layout, p.tile_rows);
   const int64_t rows = std::clamp(kSrcBytes / row_bytes, 4 * unit, kMaxRows);
   blocks.m_blocks = std::max<int64_t>((blocks.m + rows / 2) / rows, 1);  // to the nearest: a block may be half larger
+  const int64_t most = ceil_div(ceil_div(blocks.m, blocks.m_blocks), unit) * unit;
 
   const int64_t panels = layout.panels();
   const int64_t panel_bytes = std::max<int64_t>(layout.bytes() / panels, 1);
@@ -100,6 +101,7 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   }
   blocks.m_block = ceil_div(ceil_div(blocks.m, blocks.m_blocks), unit) * unit;
   blocks.m_blocks = ceil_div(blocks.m, blocks.m_block);
+  blocks.m_run = std::max(most / blocks.m_block, int64_t(1)) * blocks.m_block;
   blocks.panel_block = ceil_div(panels, blocks.panel_blocks);
   blocks.panel_blocks = ceil_div(panels, blocks.panel_block);
   blocks.batch = batch;

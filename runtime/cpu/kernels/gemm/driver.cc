@@ -55,53 +55,78 @@ class GemmRun {
     }
   }
 
-  void run_task(int64_t task) {
-    const GemmBlock block = gemm_block(blocks_, shares_rows_, task);
+  // Tasks [begin, end), of which those that differ in their rows alone are one.
+  void run_tasks(int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end;) {
+      const GemmBlock block = gemm_block(blocks_, shares_rows_, task);
+      int64_t rows = 1;
+      if (!shares_rows_) {
+        rows = std::min({blocks_.m_run / blocks_.m_block, blocks_.m_blocks - block.rows, end - task});
+      }
+      run_block(block, rows);
+      task += rows;
+    }
+  }
+
+ private:
+  // blocks: how many blocks of rows, from the given one on.
+  void run_block(const GemmBlock& block, int64_t blocks) {
     b0_ = block.batch / p_.batch[1];
     b1_ = block.batch % p_.batch[1];
     const int64_t begin = block.panels * blocks_.panel_block;
     const int64_t end = std::min(begin + blocks_.panel_block, layout_.panels());
     const std::byte* const src = static_cast<const std::byte*>(call_.operand[kGemmSrc]);
-    const int64_t offset = batch_offset(p_.src_batch) * kernel_.src_bytes;
-    const int64_t src_offset = shares_rows_ ? 0 : offset;
-    if (block.rows != rows_block_ || src_offset != rows_offset_) {
-      rows_block_ = block.rows;
-      rows_offset_ = src_offset;
-      m_begin_ = block.rows * blocks_.m_block;
-      m_end_ = std::min(m_begin_ + blocks_.m_block, blocks_.m);
+    const int64_t offset = batch_offset(p_.src_batch) * kernel_.src_bytes, src_offset = shares_rows_ ? 0 : offset;
+    const int64_t m_begin = block.rows * blocks_.m_block;
+    const int64_t m_end = std::min(m_begin + blocks * blocks_.m_block, blocks_.m);
+    if (m_begin != m_begin_ || m_end != m_end_ || src_offset != src_offset_) {
+      m_begin_ = m_begin;
+      m_end_ = m_end;
+      src_offset_ = src_offset;
       rows_.set(src + src_offset, m_begin_, m_end_);
     }
     tile_.offset = shares_rows_ ? offset : 0;
-
-    const GemmPanel first = layout_.panel(begin), last = layout_.panel(end - 1);
-    const int64_t rows = m_end_ - m_begin_, height = main_height(first.granules);
-    const int64_t panels_end = last.offset + panel_bytes(last), bytes = panels_end - first.offset;
-    const bool fetches = ceil_div(rows, height) >= kFetchingTiles && panel_bytes(first) <= kFetchedBytes;
+    const int64_t bytes = panel_end(end - 1) - layout_.panel(begin).offset;
     if (end - begin == 1 || bytes <= kNearBytes) {
-      // While the panels pass by, in this block of rows and in the others, as many that follow are fetched.
-      const int64_t row_bytes = std::max<int64_t>(layout_.steps() * kStepBytes, 1);
-      const int64_t turn_rows = std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1);
-      const int64_t chunk = end - begin == 1 ? rows : turn_rows * height;
-      const int64_t turns = ceil_div(blocks_.m_block, chunk) * (end - begin);
-      const int64_t share = fetches ? ceil_div(bytes, turns * blocks_.m_blocks) : 0;
-      int64_t next = panels_end + block.rows * turns * share;
-      for (int64_t m = m_begin_; m < m_end_; m += chunk) {
-        for (int64_t index = begin; index < end; ++index, next += share)
-          run_panel(index, m, std::min(m + chunk, m_end_), next, share);
-      }
+      run_in_turns(begin, end, bytes);
     } else {
-      for (int64_t index = begin; index < end; ++index) {
-        const GemmPanel panel = layout_.panel(index);
-        const bool is_last = index + 1 == end;
-        // What follows the block is the first panel of the next or, as a rule, the weights of the next product.
-        const bool is_needed = !is_last || m_end_ == blocks_.m;
-        run_panel(index, m_begin_, m_end_, panel.offset + panel_bytes(panel),
-                  fetches && is_needed ? panel_bytes(panel) : 0);
-      }
+      run_one_by_one(begin, end);
     }
   }
 
- private:
+  // While the panels, of so many bytes, pass by again and again, in this block of rows and in the others, as many that
+  // follow are fetched.
+  void run_in_turns(int64_t begin, int64_t end, int64_t bytes) {
+    const int64_t rows = m_end_ - m_begin_, height = main_height(layout_.panel(begin).granules);
+    const int64_t row_bytes = std::max<int64_t>(layout_.steps() * kStepBytes, 1);
+    const int64_t turn_tiles = std::max<int64_t>((kernel_.dst_bytes == 1 ? kChunkBytes : 0) / row_bytes / height, 1);
+    const int64_t chunk = end - begin == 1 ? rows : turn_tiles * height;
+    const int64_t turns = ceil_div(rows, chunk) * (end - begin);
+    const int64_t share = fetches(begin) ? ceil_div(bytes * rows, turns * blocks_.m) : 0;
+    int64_t next = panel_end(end - 1) + bytes * m_begin_ / blocks_.m;
+    for (int64_t m = m_begin_; m < m_end_; m += chunk) {
+      for (int64_t index = begin; index < end; ++index, next += share)
+        run_panel(index, m, std::min(m + chunk, m_end_), next, share);
+    }
+  }
+
+  // While a panel passes by, the next one is fetched; behind the last lie those of the next task or, as a rule, the
+  // weights of the next product.
+  void run_one_by_one(int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) {
+      const bool is_needed = index + 1 < end || m_end_ == blocks_.m;
+      const int64_t fetched = is_needed && fetches(index) ? panel_bytes(layout_.panel(index)) : 0;
+      run_panel(index, m_begin_, m_end_, panel_end(index), fetched);
+    }
+  }
+
+  // Whether something is fetched while the rows pass by the panel.
+  bool fetches(int64_t index) const {
+    const GemmPanel panel = layout_.panel(index);
+    return ceil_div(m_end_ - m_begin_, main_height(panel.granules)) >= kFetchingTiles &&
+           panel_bytes(panel) <= kFetchedBytes;
+  }
+
   int64_t main_height(int64_t granules) const {
     return kernel_.tiles.heights.rows[granules - 1][gemm_main(kernel_.tiles, granules, p_.tile_rows)];
   }
@@ -109,6 +134,7 @@ class GemmRun {
   int64_t batch_offset(const int64_t (&stride)[2]) const { return b0_ * stride[0] + b1_ * stride[1]; }
 
   int64_t panel_bytes(const GemmPanel& panel) const { return panel.granules * kGranule * layout_.column_bytes(); }
+  int64_t panel_end(int64_t index) const { return layout_.panel(index).offset + panel_bytes(layout_.panel(index)); }
 
   // Rows [begin, end) of one panel. next_bytes at `next` of the weights are brought into L2 meanwhile.
   void run_panel(int64_t index, int64_t begin, int64_t end, int64_t next, int64_t next_bytes) {
@@ -125,7 +151,7 @@ class GemmRun {
     tile_.next = matrix + next;
     tile_.next_bytes = next_bytes;
     tile_.chunk = tile_.steps;
-    if (tile_.taps == 1 && blocks_.m_block <= kChunkedRows && tiles > 1) {
+    if (tile_.taps == 1 && m_end_ - m_begin_ <= kChunkedRows && tiles > 1) {
       const int64_t step_bytes = panel.granules * kGranule * kStepBytes;
       tile_.chunk = gemm_chunk(tile_.steps, step_bytes);
       tile_.next_bytes = std::min(next_bytes, tile_.chunk * step_bytes);  // which fetches what follows in its turn
@@ -166,14 +192,13 @@ class GemmRun {
   GemmRows rows_;
   const bool shares_rows_;
   GemmTile tile_{};
-  int64_t rows_block_ = -1, rows_offset_ = 0, m_begin_ = 0, m_end_ = 0, b0_ = 0, b1_ = 0;
+  int64_t m_begin_ = 0, m_end_ = 0, src_offset_ = 0, b0_ = 0, b1_ = 0;
 };
 
 }  // namespace
 
 void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t end) {
-  GemmRun run(kernel, call);
-  for (int64_t task = begin; task < end; ++task) run.run_task(task);
+  GemmRun(kernel, call).run_tasks(begin, end);
 }
 
 }  // namespace rushlight

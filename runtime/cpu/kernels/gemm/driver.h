@@ -61,6 +61,7 @@ void run_gemm(const GemmKernel& kernel, const Call& call, int64_t begin, int64_t
 // How a call is cut into tasks.
 struct GemmBlocks {
   int64_t m, m_block, m_blocks;
+  int64_t m_run;  // rows of neighbouring tasks that one thread takes together, at most: they read the same panels
   int64_t panel_block, panel_blocks;
   int64_t batch;
   int64_t tasks;

@@ -73,7 +73,7 @@ inline int64_t gemm_chunk(int64_t steps, int64_t step_bytes) {
 
 // The sums of whole tiles in between; no tile is higher than sixteen rows.
 inline int64_t gemm_partial_bytes(const GemmFormat& format, const GemmBlocks& blocks) {
-  return std::min(ceil_div(blocks.m_block, 16) * 16, kChunkedRows + 16) * format.granules * kGranule * kStepBytes;
+  return std::min(ceil_div(blocks.m_run, 16) * 16, kChunkedRows + 16) * format.granules * kGranule * kStepBytes;
 }
 
 // A run is what one kernel row covers.

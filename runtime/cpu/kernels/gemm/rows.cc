@@ -63,13 +63,13 @@ struct GemmRows::Sizes {
     constexpr int64_t extra = 16;  // pointers past the end of a block: no tile reaches further
     const GemmReading reading = gemm_reading(format, p);
     taps = gemm_taps(reading, p);
-    row_stride = blocks.m_block + extra;
+    row_stride = blocks.m_run + extra;
     run_bytes = ceil_div(p.kw * p.k, step_depth(format.step)) * kStepBytes;
     // Groups share a pixel, padding too.
     const int64_t pad_bytes = gemm_shares_rows(format, p) ? p.src_pixel * (format.step == GemmStep::f32 ? 4 : 1) : 0;
     pad = ceil_div(std::max(run_bytes, pad_bytes), 64) * 64;
     pointers = ceil_div(taps * row_stride * int64_t(sizeof(void*)), 64) * 64;
-    copies = reading == GemmReading::taps ? 0 : blocks.m_block * p.kh * run_bytes;
+    copies = reading == GemmReading::taps ? 0 : blocks.m_run * p.kh * run_bytes;
   }
 };
 
