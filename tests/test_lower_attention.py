@@ -16,7 +16,7 @@ from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
 
-OPS = ["scaled_dot_product_attention", "window_attention"]
+OPS = ["scaled_dot_product_attention", "window_attention", "qattention", "qwindow_attention"]
 CONSTANT = ("rows",)
 
 

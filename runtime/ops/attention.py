@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ..ir.graph import Value
 
 
-_ROWS_FIRST = (0, 2, 1, 3)
+ROWS_FIRST = (0, 2, 1, 3)
 """The order of [B, H, L, D] in which rows come first, and back."""
 
 
-def _infer(
+def infer_attention(
     q: TensorType,
     k: TensorType,
     v: TensorType,
@@ -39,7 +39,7 @@ def _infer(
     if not q.rank == k.rank == v.rank == 4:
         raise ShapeError(f"q {q}, k {k} and v {v} must be [B, H, L, D]")
     if rows_first:
-        q, k, v = (x.with_shape([x.shape[axis] for axis in _ROWS_FIRST]) for x in (q, k, v))
+        q, k, v = (x.with_shape([x.shape[axis] for axis in ROWS_FIRST]) for x in (q, k, v))
     if k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3] or q.shape[0] != k.shape[0]:
         raise ShapeError(f"q {q}, k {k} and v {v} do not fit")
     heads, shared = q.shape[1], k.shape[1]
@@ -56,10 +56,10 @@ def _infer(
         if broadcast_shapes(scores, mask.shape) != scores:
             raise ShapeError(f"mask {mask} does not broadcast to the scores {scores}")
     out = (*q.shape[:3], v.shape[3])
-    return q.with_shape([out[axis] for axis in _ROWS_FIRST] if rows_first else out)
+    return q.with_shape([out[axis] for axis in ROWS_FIRST] if rows_first else out)
 
 
-def _repeat_heads(x: Array, heads: int) -> Array:
+def repeat_heads(x: Array, heads: int) -> Array:
     return x if x.shape[1] == heads else np.repeat(x, heads // x.shape[1], axis=1)
 
 
@@ -75,8 +75,8 @@ def _reference(
     rows_first: bool,
 ) -> Array:
     if rows_first:
-        q, k, v = (x.transpose(_ROWS_FIRST) for x in (q, k, v))
-    k, v = (_repeat_heads(x, q.shape[1]) for x in (k, v))
+        q, k, v = (x.transpose(ROWS_FIRST) for x in (q, k, v))
+    k, v = (repeat_heads(x, q.shape[1]) for x in (k, v))
     factor = scale if scale is not None else q.shape[-1] ** -0.5
     scores = (q @ k.swapaxes(-1, -2)) * factor
     if mask is not None:
@@ -87,7 +87,7 @@ def _reference(
     weights = np.exp(scores - np.where(np.isneginf(peak), 0, peak))
     total = weights.sum(axis=-1, keepdims=True)
     out: Array = (weights / np.where(total == 0, 1, total)) @ v
-    return out.transpose(_ROWS_FIRST) if rows_first else out
+    return out.transpose(ROWS_FIRST) if rows_first else out
 
 
 def _decompose(
@@ -104,7 +104,7 @@ def _decompose(
 ) -> Value:
     """Two products and a softmax, whose weights at masked places are set to 0 again: no row becomes NaN."""
     if rows_first:
-        q, k, v = (b.permute(x, dims=_ROWS_FIRST) for x in (q, k, v))
+        q, k, v = (b.permute(x, dims=ROWS_FIRST) for x in (q, k, v))
     heads = q.shape[1]
     if heads != k.shape[1]:
         batch, shared, length, _ = k.shape
@@ -129,10 +129,10 @@ def _decompose(
     for keep in seen:
         weights = b.where(keep, weights, number(0))
     out: Value = b.matmul(weights, v)
-    return b.permute(out, dims=_ROWS_FIRST) if rows_first else out
+    return b.permute(out, dims=ROWS_FIRST) if rows_first else out
 
 
-def _cases() -> Iterator[Case]:
+def attention_cases() -> Iterator[Case]:
     def case(
         q: Sequence[int], k: Sequence[int], width: int | None = None, mask: Array | None = None, **attrs: Any
     ) -> Case:
@@ -162,15 +162,15 @@ scaled_dot_product_attention = define(
         "enable_gqa": Attr("bool", False, "neighbouring heads of q share a head of k and v"),
         "rows_first": Attr("bool", False, "q, k, v and the result are [B, L, H, D]"),
     },
-    infer=_infer,
+    infer=infer_attention,
     reference=_reference,
     decompose=_decompose,
-    cases=_cases,
+    cases=attention_cases,
     doc="softmax(q kᵀ scale + mask) v for [B, H, L, D]; a bool mask keeps what is true. A row without a key gives 0.",
 )
 
 
-def _infer_windows(
+def infer_windows(
     q: TensorType,
     k: TensorType,
     v: TensorType,
@@ -182,7 +182,7 @@ def _infer_windows(
 ) -> TensorType:
     if rows.dtype.kind != "i" or rows.rank != 2:
         raise ShapeError(f"rows {rows} must be whole numbers [W, L]")
-    out = _infer(q, k, v, is_causal=False, scale=scale, enable_gqa=False, rows_first=True)
+    out = infer_attention(q, k, v, is_causal=False, scale=scale, enable_gqa=False, rows_first=True)
     windows, length = rows.shape
     if q.shape[1] != k.shape[1] or q.shape[1] != windows * length:
         raise ShapeError(f"rows {rows} are not those of q {q} and k {k}")
@@ -226,7 +226,7 @@ def _window_reference(
     return out
 
 
-def _window_cases() -> Iterator[Case]:
+def window_cases() -> Iterator[Case]:
     def case(batch: int, heads: int, rows: Sequence[Sequence[int]], width: int, *masks: Array, **attrs: Any) -> Case:
         windows, length = np.shape(rows)
         q, k, v = (sample((batch, windows * length, heads, width), seed=i) for i in range(3))
@@ -244,9 +244,9 @@ window_attention = define(
     family="attention",
     inputs=("q", "k", "v", "rows", "bias?", "mask?"),
     attrs={"scale": Attr("float", None, "1 / sqrt(D) where absent", optional=True)},
-    infer=_infer_windows,
+    infer=infer_windows,
     reference=_window_reference,
-    cases=_window_cases,
+    cases=window_cases,
     doc="Attention for [B, T, H, D] among the rows of each window: rows [W, L] holds each of 0 to T - 1 once. "
     "softmax(q kᵀ scale + bias + mask) v with bias [H, L, L] and mask [W, L, L].",
 )

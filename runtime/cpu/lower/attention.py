@@ -1,4 +1,4 @@
-"""Scaled dot product attention, of whole images and within windows."""
+"""Scaled dot product attention, of whole images and within windows, on floats and on integers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from ...types import DimLike
 from ..strides import broadcast_strides
 
 HEADS_FIRST, ROWS_FIRST = (0, 1, 2, 3), (0, 2, 1, 3)
+QUANTIZATION = (
+    "q_zero_point", "k_zero_point", "v_zero_point", "score_scale", "scale", "offset", "qmin", "qmax",
+)  # fmt: skip
+"""Attributes of attention on integers that its kernel takes as they are."""
 
 
 def lower_attention(node: Node, lower: Lowering) -> bool:
@@ -66,21 +70,25 @@ def _emit(
     assert q is not None
     assert k is not None
     assert v is not None
-    row = lower.find("attention", "attention", "f32")
-    if row is None or any(x.dtype != np.float32 for x in (q, k, v)):
+    is_quantized = q.dtype == np.uint8
+    row = lower.find("qattention", "qattention", "u8") if is_quantized else lower.find("attention", "attention", "f32")
+    if row is None or any(x.dtype not in (np.uint8, np.float32) for x in (q, k, v)):
         return False
     images, q_heads, _, d = (q.shape[axis] for axis in order)
     dv, (lq, lk) = v.shape[3], lengths
-    scale = node.attrs["scale"]
-    if scale is None:
-        if not isinstance(d, int):
-            return False
-        scale = d**-0.5
+    scales: dict[str, Param] = {name: node.attrs[name] for name in QUANTIZATION} if is_quantized else {}
+    if not is_quantized:
+        scale = node.attrs["scale"]
+        if scale is None:
+            if not isinstance(d, int):
+                return False
+            scale = d**-0.5
+        scales["scale"] = scale
     out = lower.view(node.output)
     every: dict[str, Operand] = {**operands, "out": out.operand}
     sizes: dict[str, Param] = {
         "images": images, "q_heads": q_heads, "kv_heads": k.shape[order[1]], "lq": lq, "lk": lk, "d": d, "dv": dv,
-        "scale": scale, "out_stride": _strides(out, order),
+        "out_stride": _strides(out, order),
     }  # fmt: skip
     for name, value in (("q", q), ("k", k), ("v", v)):
         view = _dense_rows(value, lower)
@@ -89,7 +97,8 @@ def _emit(
     windows = params["windows"]
     assert isinstance(windows, int)
     macs = images * q_heads * windows * lq * lk * (d + dv)
-    lower.step(node, row, every, {**params, **sizes}, macs=macs, compute="f32")
+    compute = "int8" if is_quantized else "f32"
+    lower.step(node, row, every, {**params, **sizes, **scales}, macs=macs, compute=compute)
     return True
 
 
@@ -107,4 +116,6 @@ def _strides(view: View, order: Sequence[int]) -> list[DimLike]:
 RULES: Mapping[str, Rule] = {
     "scaled_dot_product_attention": lower_attention,
     "window_attention": lower_window_attention,
+    "qattention": lower_attention,
+    "qwindow_attention": lower_window_attention,
 }

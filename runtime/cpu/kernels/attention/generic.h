@@ -19,16 +19,6 @@ RL_INLINE void copy_row(const float* from, float* to, int64_t n) {
   if (i < n) store_n(to + i, load_n(from + i, int(n - i)), int(n - i));
 }
 
-// Rows of one head of one image: row i lies at base + at(i).
-struct Rows {
-  const float* base;
-  int64_t stride;
-  const int64_t* numbers;  // of the rows; null: 0, 1, ...
-
-  RL_INLINE int64_t at(int64_t i) const { return (numbers ? numbers[i] : i) * stride; }
-  RL_INLINE const float* row(int64_t i) const { return base + at(i); }
-};
-
 template <int Most, class Block>
 class Attention {
  public:
@@ -40,35 +30,26 @@ class Attention {
         scratch_(reinterpret_cast<float*>(call.scratch)) {}
 
   void run_task(int64_t task) {
-    const int64_t block = queries_of_task(p_), blocks = (p_.lq + block - 1) / block;
-    const int64_t first = task % blocks * block, last = std::min(first + block, p_.lq);
-    head_ = task / blocks % p_.q_heads;
-    window_ = task / blocks / p_.q_heads % p_.windows;
-    image_ = task / blocks / p_.q_heads / p_.windows;
-    const int64_t kv_head = head_ / (p_.q_heads / p_.kv_heads);
-    const int64_t packed = (image_ * p_.windows + window_) * p_.kv_heads + kv_head;
-    if (packed != packed_) pack(kv_head);
+    part_ = part_of(p_, task);
+    const int64_t packed = (part_.image * p_.windows + part_.window) * p_.kv_heads + part_.kv_head;
+    if (packed != packed_) pack();
     packed_ = packed;
-    for (int64_t i = first; i < last;) {
-      const int64_t limit = p_.is_causal ? i / kCausalBlock * kCausalBlock + kCausalBlock : last;
-      const int64_t m = std::min({kStrip, last - i, limit - i});
-      run_strip(i, m, p_.is_causal ? std::min(p_.lk, limit) : p_.lk);
-      i += m;
-    }
+    for_strips(p_, part_, [&](int64_t first, int64_t m, int64_t keys) { run_strip(first, m, keys); });
   }
 
  private:
   static constexpr int64_t kPanel = Most * kWidth;  // keys
 
-  Rows operand(int index, const int64_t (&stride)[3], int64_t head) const {
+  Rows<float> operand(int index, const int64_t (&stride)[3], int64_t head) const {
     const float* const base = static_cast<const float*>(call_.operand[index]);
-    return {base + image_ * stride[0] + head * stride[1], stride[2], rows_ ? rows_ + window_ * p_.lq : nullptr};
+    return {base + part_.image * stride[0] + head * stride[1], stride[2],
+            rows_ ? rows_ + part_.window * p_.lq : nullptr};
   }
 
   // Keys as panels [d][keys], values as rows of whole vectors.
-  void pack(int64_t head) {
-    Rows k = operand(kAttentionK, p_.k_stride, head);
-    const Rows v = operand(kAttentionV, p_.v_stride, head);
+  void pack() {
+    Rows<float> k = operand(kAttentionK, p_.k_stride, part_.kv_head);
+    const Rows<float> v = operand(kAttentionV, p_.v_stride, part_.kv_head);
     if (rows_) {
       float* const dense = scratch_ + at_.rows;
       for (int64_t j = 0; j < p_.lk; ++j) copy_row(k.row(j), dense + j * p_.d, p_.d);
@@ -90,7 +71,7 @@ class Attention {
 
   // Queries [first, first + m), which see at most `keys` keys.
   void run_strip(int64_t first, int64_t m, int64_t keys) {
-    const Rows q = operand(kAttentionQ, p_.q_stride, head_);
+    const Rows<float> q = operand(kAttentionQ, p_.q_stride, part_.head);
     float *const queries = scratch_ + at_.q, *const scores = scratch_ + at_.scores;
     for (int64_t i = 0; i < m; ++i) copy_row(q.row(first + i), queries + i * at_.q_row, p_.d);
     float factor[kStrip];
@@ -103,7 +84,7 @@ class Attention {
     weigh(scores, first, m, keys, factor);
 
     // Rows of out may lie anywhere: with row numbers each is written by itself.
-    const Rows out = operand(kAttentionOut, p_.out_stride, head_);
+    const Rows<float> out = operand(kAttentionOut, p_.out_stride, part_.head);
     float* const base = const_cast<float*>(out.base);
     float* const sums = rows_ ? queries : base + out.at(first);
     const int64_t stride = rows_ ? at_.q_row : out.stride;
@@ -122,7 +103,8 @@ class Attention {
     V lanes[kStrip];
     float most[kStrip];
     const auto seen = [&](int64_t i) { return p_.is_causal ? std::min(keys, first + i + 1) : keys; };
-    for (int64_t i = 0; i < m; ++i) lanes[i] = largest_scores(scores + i * at_.score_row, first + i, seen(i));
+    for (int64_t i = 0; i < m; ++i)
+      lanes[i] = largest_scores(p_, call_, part_, scores + i * at_.score_row, first + i, seen(i));
     for (int64_t i = 0; i < m; ++i) most[i] = fold(lanes[i], [](V a, V b) { return max(a, b); });
     for (int64_t i = 0; i < m; ++i) lanes[i] = exponentiate(scores + i * at_.score_row, seen(i), keys, most[i]);
     for (int64_t i = 0; i < m; ++i) {
@@ -131,35 +113,12 @@ class Attention {
     }
   }
 
-  // The largest ones of n scores of query i, which get their bias and mask.
-  V largest_scores(float* row, int64_t i, int64_t n) {
-    const void* const mask = call_.operand[kAttentionMask];
-    const float* bias = static_cast<const float*>(call_.operand[kAttentionBias]);
-    if (bias) bias += head_ * p_.bias_stride[0] + i * p_.bias_stride[1];
-    if (!mask) return bias ? add_largest(row, n, bias) : largest(row, n);
-    const int64_t (&stride)[5] = p_.mask_stride;
-    const int64_t at = image_ * stride[0] + window_ * stride[1] + head_ * stride[2] + i * stride[3];
-    if (!p_.mask_is_bool && stride[4] == 1) {
-      const float* const addend = static_cast<const float*>(mask) + at;
-      return bias ? add_both_largest(row, n, bias, addend) : add_largest(row, n, addend);
-    }
-    if (bias) add_largest(row, n, bias);
-    if (p_.mask_is_bool) {
-      const uint8_t* const keep = static_cast<const uint8_t*>(mask) + at;
-      if (stride[4] == 1) return keep_largest(row, n, keep);
-      keep_strided(row, n, keep, stride[4]);
-    } else {
-      add_strided(row, n, static_cast<const float*>(mask) + at, stride[4]);
-    }
-    return largest(row, n);
-  }
-
   const Call& call_;
   const AttentionParams& p_;
   const int64_t* const rows_;
   const AttentionScratch at_;
   float* const scratch_;
-  int64_t image_ = 0, window_ = 0, head_ = 0;
+  Part part_{};
   int64_t packed_ = -1;  // the head of k and v that lies in scratch
 };
 

@@ -1,6 +1,8 @@
 // One row of scores: bias, mask and exponentials; for ISA files.
 #pragma once
 
+#include "kernels/attention/block.h"
+#include "kernels/kernel.h"
 #include "kernels/vec/math.h"
 #include "kernels/vec/partials.h"
 
@@ -59,6 +61,30 @@ RL_INLINE V keep_largest(float* row, int64_t n, const uint8_t* mask) {
   return largest(row, n, [=](V s, int64_t i, int lanes) {
     return select(load_mask_n(mask + i, lanes), s, set(-__builtin_inff()));
   });
+}
+
+// The largest ones of n scores of query i, which get their bias and mask.
+template <class P>
+RL_INLINE V largest_scores(const P& p, const Call& call, const Part& part, float* row, int64_t i, int64_t n) {
+  const void* const mask = call.operand[kAttentionMask];
+  const float* bias = static_cast<const float*>(call.operand[kAttentionBias]);
+  if (bias) bias += part.head * p.bias_stride[0] + i * p.bias_stride[1];
+  if (!mask) return bias ? add_largest(row, n, bias) : largest(row, n);
+  const int64_t (&stride)[5] = p.mask_stride;
+  const int64_t at = part.image * stride[0] + part.window * stride[1] + part.head * stride[2] + i * stride[3];
+  if (!p.mask_is_bool && stride[4] == 1) {
+    const float* const addend = static_cast<const float*>(mask) + at;
+    return bias ? add_both_largest(row, n, bias, addend) : add_largest(row, n, addend);
+  }
+  if (bias) add_largest(row, n, bias);
+  if (p.mask_is_bool) {
+    const uint8_t* const keep = static_cast<const uint8_t*>(mask) + at;
+    if (stride[4] == 1) return keep_largest(row, n, keep);
+    keep_strided(row, n, keep, stride[4]);
+  } else {
+    add_strided(row, n, static_cast<const float*>(mask) + at, stride[4]);
+  }
+  return largest(row, n);
 }
 
 // The first n scores, none above `most`, become exponentials, what follows up to `end` zero. The exponentials' sum, but

@@ -1,9 +1,9 @@
 // Transposes of square blocks in registers; for ISA files.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "kernels/vec/vec.h"  // immintrin.h without what GCC 12 says of it
 
 namespace rushlight {
 namespace {

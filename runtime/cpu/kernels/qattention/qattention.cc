@@ -1,0 +1,77 @@
+#include "kernels/qattention/qattention.h"
+
+#include <iterator>
+
+#include "kernels/kernel.h"
+#include "kernels/qattention/block.h"
+
+namespace rushlight {
+
+#define ROW(isa, symbol, op, types, mr, nr) void symbol(const Call&, int64_t, int64_t);
+#include "kernels/qattention/kernels.inc"
+#undef ROW
+
+namespace {
+
+using P = QAttentionParams;
+
+constexpr Field kFields[] = {
+    RL_FIELD(P, 'i', images),
+    RL_FIELD(P, 'i', windows),
+    RL_FIELD(P, 'i', q_heads),
+    RL_FIELD(P, 'i', kv_heads),
+    RL_FIELD(P, 'i', lq),
+    RL_FIELD(P, 'i', lk),
+    RL_FIELD(P, 'i', d),
+    RL_FIELD(P, 'i', dv),
+    RL_FIELD(P, 'i', q_stride),
+    RL_FIELD(P, 'i', k_stride),
+    RL_FIELD(P, 'i', v_stride),
+    RL_FIELD(P, 'i', out_stride),
+    RL_FIELD(P, 'i', bias_stride),
+    RL_FIELD(P, 'i', mask_stride),
+    RL_FIELD(P, 'i', mask_is_bool),
+    RL_FIELD(P, 'i', is_causal),
+    RL_FIELD(P, 'i', q_zero_point),
+    RL_FIELD(P, 'i', k_zero_point),
+    RL_FIELD(P, 'i', v_zero_point),
+    RL_FIELD(P, 'i', qmin),
+    RL_FIELD(P, 'i', qmax),
+    RL_FIELD(P, 'f', score_scale),
+    RL_FIELD(P, 'f', scale),
+    RL_FIELD(P, 'f', offset),
+};
+
+constexpr Operand kOperands[] = {{"q", false},    {"k", false},    {"v", false}, {"mask", false},
+                                 {"bias", false}, {"rows", false}, {"out", true}};
+
+constexpr Row kRows[] = {
+#define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
+#include "kernels/qattention/kernels.inc"
+#undef ROW
+};
+
+int64_t tasks(const Row&, const void* params) { return tasks_of(*static_cast<const P*>(params)); }
+
+double cost_ns(const Row& row, const void* params) {
+  const P& p = *static_cast<const P*>(params);
+  const double scores = double(p.images * p.windows * p.q_heads) * double(p.lq) * double(p.lk);
+  if (row.isa == Isa::generic) return scores * (double(p.d + p.dv) / 3.0 + 10.0);
+  const bool has_dots = row.isa == Isa::avx512vnni || row.isa == Isa::avxvnni;
+  return scores * (double(p.d + p.dv) / (has_dots ? 240.0 : 80.0) + 0.3);
+}
+
+// As much as the widest numbers take.
+size_t scratch_bytes(const Row&, const void* params) {
+  return size_t(lay_out_scratch(*static_cast<const P*>(params), sizeof(int16_t)).end);
+}
+
+}  // namespace
+
+extern const Family family_qattention;
+const Family family_qattention = {
+    "qattention", kFields, std::size(kFields), sizeof(P), kOperands, std::size(kOperands), kRows, std::size(kRows),
+    tasks,        cost_ns, scratch_bytes,      nullptr,   nullptr,
+};
+
+}  // namespace rushlight

@@ -1,0 +1,11 @@
+#include "kernels/move/blocks_ymm.h"
+#include "kernels/qattention/byte_step.h"
+#include "kernels/qattention/generic.h"
+
+namespace rushlight {
+
+void qattention_u8_6x64_avx512vnni(const Call& call, int64_t begin, int64_t end) {
+  qattention<ByteStep, 4, Block32>(call, begin, end);
+}
+
+}  // namespace rushlight
