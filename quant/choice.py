@@ -13,9 +13,9 @@ from .calibrate import sqnr
 from .cost import losing
 from .data import CalibrationData, Progress
 from .mix import mend
-from .placement import place_quantization
+from .placement import ATTENTION, MATRIX, place_quantization
 from .recurrent import round_recurrences
-from .trial import EQUAL_MARGIN, MARGIN, Candidate, Trial, attempt, best, calibrate
+from .trial import ATTENTION_MARGIN, EQUAL_MARGIN, MARGIN, Candidate, Trial, attempt, best, calibrate
 
 
 @dataclass
@@ -61,6 +61,15 @@ def closest(candidate: Candidate, methods: tuple[str, ...], equalizing: bool) ->
     return best(found, [attempt(equal, found.method)], EQUAL_MARGIN)
 
 
+def calmed(trial: Trial) -> Trial:
+    """The trial, or the one with all attention left float where that is much closer to the float graph."""
+    attention = [node.output for node in trial.candidate.placement.layers if node.op.name in ATTENTION]
+    if not attention:
+        return trial
+    floats = dict.fromkeys(attention, f"costs the model more than {ATTENTION_MARGIN:g} dB with attention elsewhere")
+    return best(trial, [attempt(trial.candidate.leaving(floats), trial.method)], ATTENTION_MARGIN)
+
+
 def mended(trial: Trial, target: float | None, progress: Progress | None) -> tuple[Trial, bool]:
     """The trial with sensitive layers left float, see `mix.mend`, and whether any were.
 
@@ -89,16 +98,17 @@ def finished(trial: Trial, limited: float | None, target: float | None) -> Choic
 
 
 def _named(graph: Graph, patterns: Iterable[str]) -> dict[Value, str]:
-    """Results of the matrix operators that patterns name, by their weights or results. Raises QuantizationError."""
+    """Results of the matrix operators that patterns name, by their weights or results, and of attention, by its own.
+    Raises QuantizationError."""
     found: dict[Value, str] = {}
-    layers = place_quantization(graph).weights
+    layers = place_quantization(graph).layers
     for pattern in patterns:
         fits = [
             node.output
             for node in layers
             if any(
                 value is not None and value.name and fnmatchcase(value.name, pattern)
-                for value in (node.inputs[1], node.output)
+                for value in ((node.inputs[1], node.output) if node.op.name in MATRIX else (node.output,))
             )
         ]
         if not fits:

@@ -11,10 +11,16 @@ from collections.abc import Mapping
 from rushlight.runtime.ir import Graph, Node, Value
 from rushlight.runtime.types import evaluate, product
 
-from .placement import MATRIX, UNARY, Placement, reads_of
+from .placement import ATTENTION, MATRIX, UNARY, Placement, reads_of
 
 GAIN = 3.0
 """How much faster int8 products are: 2 times (AVX2) to 4 times (VNNI)."""
+
+ATTENTION_GAIN = 2.0
+"""How much faster int8 attention is, its exponentials included: 1.3 times (AVX2) to 2.7 times (VNNI)."""
+
+EXPONENTIAL = 40.0
+"""What the softmax of one score takes."""
 
 BYTE = 4.0
 """What moving one byte of an activation through the caches takes."""
@@ -61,12 +67,29 @@ class _Estimate:
             weight = node.inputs[1]
             assert weight is not None
             total = self._size(node.output) * evaluate(product(weight.shape[1:]), self.sizes) / (GAIN if integer else 1)
+        elif node.op.name in ATTENTION:
+            total = self._attention(node) / (ATTENTION_GAIN if integer else 1)
         elif self._is_taken_in(node):
             return 0.0
         read = sum(self._size(value) for value in reads_of(node))
         written = sum(self._size(value) for value in node.outputs)
         narrow = integer and self._stays_narrow(node)
         return total + (read * (1 if integer else 4) + written * (1 if narrow else 4)) * BYTE
+
+    def _attention(self, node: Node) -> float:
+        """Products and exponentials."""
+        q, k, v, rows = node.inputs[:4]
+        assert q is not None
+        assert k is not None
+        assert v is not None
+        if node.op.name == "window_attention":
+            assert rows is not None
+            keys = rows.shape[1]
+        else:
+            keys = k.shape[1 if node.attrs["rows_first"] else 2]
+        width = product(q.shape[-1:])
+        scores = self._size(q) * evaluate(keys, self.sizes) // max(evaluate(width, self.sizes), 1)
+        return scores * (evaluate(width + product(v.shape[-1:]), self.sizes) + EXPONENTIAL)
 
     def _size(self, value: Value) -> int:
         return evaluate(product(value.shape), self.sizes)

@@ -68,7 +68,7 @@ def insert_quantization(graph: Graph, placement: Placement, activations: Mapping
         nodes += pairs.get(value, ())
     for node in graph.nodes:
         node.inputs = [
-            replacements[v] if v in replacements and {node, v.producer} & placement.integer else v for v in node.inputs
+            replacements[v] if v in replacements and {node, v.producer} & placement.integer.keys() else v for v in node.inputs
         ]
         nodes += [*before.get(id(node), ()), node]
         for out in node.outputs:

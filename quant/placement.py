@@ -1,8 +1,8 @@
 """Decides which values of a graph are quantized, so that integer operators form unbroken chains.
 
 Matrix operators (`conv2d`, `linear` with constant weights) are integer unless they are to stay float. Operators between
-them (additions, pools, activations, moves) are integer where everything that they read comes as integers and everything
-that reads them takes integers; otherwise they, and the chain up to the next matrix operator, stay float."""
+them (additions, pools, activations, moves, attention) are integer where everything that they read comes as integers and
+everything that reads them takes integers; otherwise they, and the chain up to the next matrix operator, stay float."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from rushlight.runtime.ir import Graph, Node, Value
 from rushlight.runtime.ops.integer import MAX_DEPTH
+from rushlight.runtime.ops.integer_attention import MAX_WIDTH
 from rushlight.runtime.passes.affine import is_affine
 from rushlight.runtime.passes.quantized import is_clamp, is_move
 
 MATRIX = ("conv2d", "linear")
+ATTENTION = ("scaled_dot_product_attention", "window_attention")
 UNARY = {"relu", "clamp", "hardswish", "silu", "sigmoid", "hardsigmoid", "gelu", "tanh", "mish", "leaky_relu", "elu"}
 MOVES = {"reshape", "permute", "slice", "flip"}
 """Operators that may move a value before it is quantized for their reader."""
@@ -32,18 +34,24 @@ class Placement:
 
     weights: list[Node] = field(default_factory=list)
     groups: list[list[Value]] = field(default_factory=list)
-    integer: set[Node] = field(default_factory=set)
+    integer: dict[Node, None] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> list[Node]:
+        """The operators that can be left float one by one, as `place_quantization` is told."""
+        return [*self.weights, *(node for node in self.integer if node.op.name in ATTENTION)]
 
 
 def place_quantization(graph: Graph, floats: Collection[Value] = ()) -> Placement:
     """Where to quantize `graph`, which is canonical (batch norms folded, activations recognized).
 
-    Matrix operators whose results are among `floats` stay float.
+    Matrix operators and attention whose results are among `floats` stay float.
     """
     users = graph.users()
     kept = graph.kept()
     matrices = [node for node in graph.nodes if _is_matrix(node) and node.output not in floats]
-    integer = _integer_nodes(graph, matrices, users, kept)
+    candidates = [node for node in graph.nodes if _is_candidate(node) and node.output not in floats]
+    integer = _integer_nodes(matrices, candidates, users, kept)
     wanted: dict[Value, None] = {}
     for node in graph.nodes:
         if node not in integer:
@@ -55,7 +63,8 @@ def place_quantization(graph: Graph, floats: Collection[Value] = ()) -> Placemen
                 wanted.setdefault(value)
         if node.op.name not in MATRIX and not _is_interior(node, users, kept):
             wanted.setdefault(node.output)
-    return Placement(matrices, _share(wanted, integer), integer)
+    ordered = {node: None for node in graph.nodes if node in integer}
+    return Placement(matrices, _share(wanted, integer), ordered)
 
 
 def sources(group: Iterable[Value]) -> list[Value]:
@@ -88,6 +97,9 @@ def _is_candidate(node: Node) -> bool:
         return rank == 4 and sorted(d % 4 for d in node.attrs["dim"]) in ([1, 2], [2, 3])
     if name == "concat":
         return all(value is not None and not value.is_constant for value in node.inputs)
+    if name in ATTENTION:
+        width = node.inputs[0].shape[-1] if node.inputs[0] is not None else 0
+        return isinstance(width, int) and width <= MAX_WIDTH
     return name in UNARY or name == "avg_pool2d" or keeps_range(node)
 
 
@@ -97,25 +109,51 @@ def keeps_range(node: Node) -> bool:
 
 
 def _integer_nodes(
-    graph: Graph, matrices: Collection[Node], users: dict[Value, list[Node]], kept: set[Value]
+    matrices: Collection[Node], candidates: Collection[Node], users: dict[Value, list[Node]], kept: set[Value]
 ) -> set[Node]:
-    integer = {*matrices, *(node for node in graph.nodes if _is_candidate(node))}
+    integer = {*matrices, *candidates}
     fixed = set(matrices)
     changed = True
     while changed:
         changed = False
         for node in list(integer - fixed):
             readers = users.get(node.output, [])
-            fed = node.op.name in MOVES or all(value.producer in integer for value in reads_of(node))
-            if not fed or not readers or node.output in kept or any(reader not in integer for reader in readers):
+            takes = all(reader in integer and reader.op.name not in ATTENTION for reader in readers)
+            if not _is_fed(node, integer, users, kept) or not readers or node.output in kept or not takes:
                 integer.discard(node)
                 changed = True
     return integer
 
 
+def _is_fed(node: Node, integer: set[Node], users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    """Whether integers come in. Attention takes them from linear layers, each of its operands in a range of its own:
+    what moves these is not integer, so that it does not join ranges."""
+    if node.op.name in ATTENTION:
+        return all(_comes_from_linear(value, integer, users, kept) for value in reads_of(node))
+    return node.op.name in MOVES or all(value.producer in integer for value in reads_of(node))
+
+
+def _comes_from_linear(value: Value, integer: set[Node], users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    """Whether an integer linear layer makes `value`, but for movements, and nothing but attention reads its result."""
+    node = value.producer
+    while node is not None and node.op.name in MOVES and node.inputs[0] is not None:
+        node = node.inputs[0].producer
+    return node is not None and node.op.name == "linear" and node in integer and _feeds_attention(node, users, kept)
+
+
+def _feeds_attention(node: Node, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    readers = users.get(node.output, [])
+    if node.output in kept or not readers:
+        return False
+    return all(
+        reader.op.name in ATTENTION or (reader.op.name in MOVES and _feeds_attention(reader, users, kept))
+        for reader in readers
+    )
+
+
 def reads_of(node: Node) -> list[Value]:
     """The float values that a node reads as data."""
-    values = node.inputs[:1] if node.op.name in MATRIX else node.inputs
+    values = node.inputs[: 1 if node.op.name in MATRIX else 3 if node.op.name in ATTENTION else None]
     return [value for value in values if value is not None and not value.is_constant]
 
 

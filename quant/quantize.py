@@ -12,7 +12,7 @@ from rushlight.runtime.model import Model, load
 from rushlight.runtime.passes import canonicalize, decompose
 from rushlight.runtime.program import Program
 
-from .choice import Choice, closest, finished, mended, observed
+from .choice import Choice, calmed, closest, finished, mended, observed
 from .data import CalibrationData, Progress
 from .mix import is_useless
 from .observers import AUTO, METHODS
@@ -73,6 +73,8 @@ def quantize(
         raise QuantizationError(f"min_sqnr '{min_sqnr}' is neither a number of dB nor 'auto'")
     candidate = observed(_prepared(program.graph), data, keep_float, all_layers, progress)
     trial = closest(candidate, AUTO if observer == "auto" else (observer,), equalizing=observer == "auto")
+    if not all_layers:
+        trial = calmed(trial)
     target = None if min_sqnr is None or isinstance(min_sqnr, str) else float(min_sqnr)
     limited = None
     if min_sqnr is not None:

@@ -16,7 +16,7 @@ from rushlight.runtime.files import replacing
 from rushlight.runtime.ir import Graph, Value
 
 from .insert import quantize_weight, uint8_for
-from .placement import Placement
+from .placement import MATRIX, Placement
 
 
 def layer_report(placement: Placement, ranges: Mapping[Value, tuple[float, float]]) -> list[dict[str, Any]]:
@@ -48,14 +48,15 @@ def layer_report(placement: Placement, ranges: Mapping[Value, tuple[float, float
 
 
 def float_report(graph: Graph, floats: Mapping[Value, str]) -> list[dict[str, Any]]:
-    """One row a layer that could be int8 and stays float: operator, weight, the weight's shape, why."""
+    """One row a layer that could be int8 and stays float: operator, weight, or result for attention, its shape, why."""
     rows: list[dict[str, Any]] = []
     for node in graph.nodes:
         if node.outputs[0] in floats:
-            weight = node.inputs[1]
-            assert weight is not None
             why = floats[node.outputs[0]]
-            rows.append({"operator": node.op.name, "weight": weight.name, "shape": list(weight.shape), "why": why})
+            shown = node.inputs[1] if node.op.name in MATRIX else node.output
+            assert shown is not None
+            shape = [dim if isinstance(dim, int) else str(dim) for dim in shown.shape]
+            rows.append({"operator": node.op.name, "weight": shown.name, "shape": shape, "why": why})
     return rows
 
 

@@ -26,7 +26,7 @@ SAMPLES = 4
 
 @dataclass(frozen=True)
 class Part:
-    """Matrix operators that follow each other.
+    """Matrix operators, or attention, that follow each other.
 
     `noise`: power of the error that quantizing nothing else causes, over that of the signal. `price`: how much longer,
     by estimate, the quantized model takes with them left float, as a share of its time.
@@ -68,7 +68,8 @@ def sensitivities(trial: Trial, progress: Progress | None = None) -> list[Part]:
         rest = trial.candidate.leaving(dict.fromkeys((node.output for node in nodes), ""))
         kept = {value for group in rest.placement.groups for value in group}
         ranges = {value: reach for value, reach in trial.ranges.items() if value not in kept}
-        graph = trial.candidate.quantized(Placement(list(nodes), [], whole.integer), ranges)
+        weights = [node for node in nodes if node in whole.weights]
+        graph = trial.candidate.quantized(Placement(weights, [], whole.integer), ranges)
         ratio = sqnr(graph, runs)
         assert ratio is not None
         longer = cost(rest.graph, rest.placement, rest.calibration.sizes) - time
@@ -77,7 +78,8 @@ def sensitivities(trial: Trial, progress: Progress | None = None) -> list[Part]:
             progress(done)
         return Part(tuple(nodes), 10 ** (-ratio / 10), longer / time)
 
-    layers = whole.weights
+    single = set(whole.layers)
+    layers = [node for node in trial.candidate.graph.nodes if node in single]
     length = ceil(len(layers) / PARTS) if len(layers) > TRIALS else 1
     parts = [measure(layers[i : i + length]) for i in range(0, len(layers), length)]
     while done + 2 <= TRIALS and any(len(part.nodes) > 1 for part in parts):

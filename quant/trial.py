@@ -20,6 +20,9 @@ MARGIN = 0.3
 EQUAL_MARGIN = 2.0
 """What equalization must gain: its factors fit the samples that they come from better than others."""
 
+ATTENTION_MARGIN = 1.0
+"""What leaving all attention float must gain, in dB: it makes a layer of a transformer a tenth slower."""
+
 Ranges = dict[Value, tuple[float, float]]
 
 
@@ -27,7 +30,7 @@ Ranges = dict[Value, tuple[float, float]]
 class Candidate:
     """A float graph, what is to be quantized in it, and what was observed of it.
 
-    `floats`: results of the matrix operators that stay float, and why.
+    `floats`: results of the matrix operators and of attention that stay float, and why.
     """
 
     graph: Graph
@@ -38,7 +41,7 @@ class Candidate:
     _biases: dict[Value, Value] = field(default_factory=dict)
 
     def leaving(self, floats: Mapping[Value, str]) -> Candidate:
-        """The same with more matrix operators left float."""
+        """The same with more matrix operators, or attention, left float."""
         every = {**self.floats, **floats}
         return replace(self, floats=every, placement=place_quantization(self.graph, every))
 
@@ -92,7 +95,7 @@ class Candidate:
             assert bias.data is not None
             new.inputs[2] = constant(bias.data, bias.name)
         activations = {copies[value]: uint8_for(*reach) for value, reach in ranges.items()}
-        insert_quantization(graph, Placement(weights, [], {copy(node) for node in placement.integer}), activations)
+        insert_quantization(graph, Placement(weights, [], {copy(node): None for node in placement.integer}), activations)
         return graph
 
 

@@ -54,6 +54,10 @@ def _attention(step: KernelStep) -> str:
     return f"scores{keys}, softmax and weighted sum in one kernel"
 
 
+def _qattention(step: KernelStep) -> str:
+    return f"{_attention(step)}, on 8-bit integers"
+
+
 def _move(step: KernelStep) -> str:
     return "another order of axes in memory" if step.node.op.name == "permute" else "only moves elements"
 
@@ -70,6 +74,7 @@ _FAMILIES: Mapping[str, str | Callable[[KernelStep], str]] = {
     "norm": "mean, variance and scaling in one kernel",
     "pack": "the right matrix is made in this run: packed for the product that follows",
     "pool": "windows of pixels, channels last",
+    "qattention": _qattention,
     "qbinary": "8-bit operands of unlike scales, one rounding",
     "quantize": "between float and 8 bits, or a function of 8 bits by table",
     "range": "numbers in a row",

@@ -192,6 +192,8 @@ class _Walk:
         self.record(node.output, new.output, HEADS_OF_ROWS)
         return True
 
+    visit_qattention = visit_scaled_dot_product_attention
+
     def rows(self, node: Node) -> bool:
         """Operators on the last axis: the others may lie in any order."""
         x = node.inputs[0]

@@ -16,14 +16,28 @@ from ..errors import ShapeError
 from ..ir import Graph, Node, Value, constant, make_node
 from ..ops import get
 from .affine import lower_affine, scaled_quantize
+from .early_quantize import quantize_early
 from .lookup import lookup_table
-from .quantized import Quantized, Reader, clamp_range, is_activation, is_clamp, is_move, is_same, parameters, weight
+from .quantized import (
+    Quantized,
+    Reader,
+    clamp_range,
+    column_parameters,
+    is_activation,
+    is_by_column,
+    is_clamp,
+    is_move,
+    is_same,
+    parameters,
+    weight,
+)
 
 
 def lower_quant(graph: Graph) -> bool:
     """Rewrites `graph` in place. True if anything changed."""
     if not any(node.op.name == "dequantize" for node in graph.nodes):
         return False
+    quantize_early(graph)
     _Lower(graph).run()
     graph.prune()
     return True
@@ -45,6 +59,8 @@ class _Lower:
             "max_pool2d": self.max_pool,
             "avg_pool2d": self.average,
             "mean": self.average,
+            "scaled_dot_product_attention": self.attention,
+            "window_attention": self.attention,
         }
         # Integer nodes stand where the quantize node stood: all that they read is produced by then.
         for node in self.graph.nodes:
@@ -62,6 +78,9 @@ class _Lower:
                     new = lookup_table(node, self.reader)
                 if new is None:
                     new = scaled_quantize(node, self.reader)
+            elif is_by_column(node):
+                start = node.inputs[0].producer if node.inputs[0] is not None else None
+                new = self.matrix(start, node) if start is not None else None
             elif node.op.name in ("conv2d", "linear"):
                 new = self.float_output(node)
             if new is None:
@@ -77,7 +96,7 @@ class _Lower:
         """conv2d and linear whose result is quantized, perhaps after a residual addition absorbed elsewhere."""
         if start.op.name not in ("conv2d", "linear") or not self.reader.is_private(start.output):
             return None
-        bounds = clamp_range(quantize, start)
+        bounds = (0, 255) if is_by_column(quantize) else clamp_range(quantize, start)
         return self.integer_matrix(start, quantize, bounds, None) if bounds else None
 
     def integer_matrix(
@@ -92,7 +111,7 @@ class _Lower:
             return None
         if bias is not None and bias.data is None:
             return None
-        scale_out, zero_out = parameters(quantize)
+        scale_out, zero_out = column_parameters(quantize)
         w, w_scale = kernel
         b = np.zeros(len(w)) if bias is None or bias.data is None else bias.data.astype(np.float64)
         scale = x.scale * w_scale / scale_out
@@ -105,7 +124,7 @@ class _Lower:
         }
         inputs: list[Value | None] = [x.q, constant(w, f"{_name(node.inputs[1])}.int8")]
         if residual is not None:
-            attrs["residual_scale"] = residual.scale / scale_out
+            attrs["residual_scale"] = float(residual.scale / scale_out)
             offset = offset - residual.zero_point * (residual.scale / scale_out)
         inputs += [constant(scale.astype(np.float32), "scale"), constant(offset.astype(np.float32), "bias")]
         inputs.append(residual.q if residual is not None else None)
@@ -145,7 +164,7 @@ class _Lower:
         for reader in readers:
             while is_clamp(reader) and len(self.reader.users.get(reader.output, ())) == 1:
                 (reader,) = self.reader.users[reader.output]
-            if reader.op.name == "quantize" and is_activation(reader):
+            if reader.op.name == "quantize" and (is_activation(reader) or is_by_column(reader)):
                 continue
             if reader.op.name == "add" and len(readers) == 1 and self.absorbs(reader, node):
                 continue
@@ -218,6 +237,34 @@ class _Lower:
             "qmax": bounds[1],
         }
         return make_node("qmul", [a.q, b.q], attrs, start.name)
+
+    def attention(self, start: Node, quantize: Node) -> Node | None:
+        """Attention of quantized q, k and v. Masks stay float."""
+        q, k, v = (self.reader.quantized(value) for value in start.inputs[:3])
+        bounds = clamp_range(quantize, start)
+        width = start.inputs[0].shape[-1] if start.inputs[0] is not None else 0
+        if q is None or k is None or v is None or bounds is None or not self.reader.is_private(start.output):
+            return None
+        if not isinstance(width, int):
+            return None
+        scale_out, zero_out = parameters(quantize)
+        attrs = {name: value for name, value in start.attrs.items() if name != "scale"}
+        factor = width**-0.5 if start.attrs["scale"] is None else start.attrs["scale"]
+        attrs |= {
+            "q_zero_point": q.zero_point,
+            "k_zero_point": k.zero_point,
+            "v_zero_point": v.zero_point,
+            "score_scale": factor * q.scale * k.scale,
+            "scale": v.scale / scale_out,
+            "offset": float(zero_out),
+            "qmin": bounds[0],
+            "qmax": bounds[1],
+        }
+        name = "qattention" if start.op.name == "scaled_dot_product_attention" else "qwindow_attention"
+        try:
+            return make_node(name, [q.q, k.q, v.q, *start.inputs[3:]], attrs, start.name)
+        except ShapeError:  # sums that int32 may not hold
+            return None
 
     def max_pool(self, start: Node, quantize: Node) -> Node | None:
         """max commutes with the monotonic dequantization, where the quantization is unchanged."""

@@ -78,6 +78,26 @@ def is_activation(node: Node) -> bool:
     return bool(np.finfo(np.float32).tiny <= scale.data < np.inf)
 
 
+def is_by_column(node: Node) -> bool:
+    """Whether a node quantizes to uint8 along the last axis, with constant parameters and sound scales."""
+    if node.op.name != "quantize" or node.attrs["axis"] != -1 or node.attrs["dtype"] != "uint8":
+        return False
+    _, scale, zero_point = node.inputs
+    if scale is None or zero_point is None or scale.data is None or zero_point.data is None:
+        return False
+    return scale.dtype == np.float32 and bool(np.all((np.finfo(np.float32).tiny <= scale.data) & (scale.data < np.inf)))
+
+
+def column_parameters(node: Node) -> tuple[Array, Array]:
+    """float64 scale and zero point of a quantize node: scalars, or one for every column."""
+    _, scale, zero_point = node.inputs
+    assert scale is not None
+    assert zero_point is not None
+    assert scale.data is not None
+    assert zero_point.data is not None
+    return scale.data.astype(np.float64), zero_point.data.astype(np.float64)
+
+
 def parameters(node: Node) -> tuple[float, int]:
     """Scale and zero point of a per-tensor quantize or dequantize node."""
     _, scale, zero_point = node.inputs
