@@ -104,11 +104,8 @@ class QAttention {
           width * kWord, at_.key_row / kWord, terms, has_terms ? scratch<int32_t>(at_.key_terms) + j : nullptr,
           p_.score_scale, scratch<std::byte>(at_.scores) + j * int64_t(sizeof(float)), at_.score_row, m, width});
     }
-    V lanes[kStrip];
     float most[kStrip];
-    for (int64_t i = 0; i < m; ++i)
-      lanes[i] = largest_scores(p_, call_, part_, scores_of(i), first + i, seen(first + i, keys));
-    for (int64_t i = 0; i < m; ++i) most[i] = fold(lanes[i], [](V a, V b) { return max(a, b); });
+    find_largest(first, m, keys, most);
     int64_t total[kStrip] = {};
     sum_values(first, m, 0, std::min(keys, kKeyBlock), most, total, at_.sums);
     for (int64_t j = kKeyBlock; j < keys; j += kKeyBlock) {
@@ -125,6 +122,14 @@ class QAttention {
       finish_.finish(scratch<float>(at_.sums + i * at_.sum_row), set(factor), const_cast<uint8_t*>(out.row(first + i)),
                      p_.dv);
     }
+  }
+
+  // The largest score of each query, which all get their bias and mask. Step by step for all rows, as in attention.
+  void find_largest(int64_t first, int64_t m, int64_t keys, float* most) {
+    V lanes[kStrip];
+    for (int64_t i = 0; i < m; ++i)
+      lanes[i] = largest_scores(p_, call_, part_, scores_of(i), first + i, seen(first + i, keys));
+    for (int64_t i = 0; i < m; ++i) most[i] = fold(lanes[i], [](V a, V b) { return max(a, b); });
   }
 
   // Queries, and what k's zero point takes from the products with each.
