@@ -63,12 +63,13 @@ def insert_quantization(graph: Graph, placement: Placement, activations: Mapping
 
     pairs = {value: _pair(value, how) for value, how in activations.items()}
     replacements = {value: pair[1].output for value, pair in pairs.items()}
+    integer = placement.integer.keys()
     nodes: list[Node] = []
     for value in graph.inputs:
         nodes += pairs.get(value, ())
     for node in graph.nodes:
         node.inputs = [
-            replacements[v] if v in replacements and {node, v.producer} & placement.integer.keys() else v for v in node.inputs
+            replacements[v] if v in replacements and {node, v.producer} & integer else v for v in node.inputs
         ]
         nodes += [*before.get(id(node), ()), node]
         for out in node.outputs:

@@ -95,7 +95,8 @@ class Candidate:
             assert bias.data is not None
             new.inputs[2] = constant(bias.data, bias.name)
         activations = {copies[value]: uint8_for(*reach) for value, reach in ranges.items()}
-        insert_quantization(graph, Placement(weights, [], {copy(node): None for node in placement.integer}), activations)
+        integer = {copy(node): None for node in placement.integer}
+        insert_quantization(graph, Placement(weights, [], integer), activations)
         return graph
 
 

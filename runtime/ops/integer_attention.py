@@ -42,7 +42,7 @@ _QUANTIZATION = {
 
 def _check(
     q: TensorType, k: TensorType, v: TensorType, zero_points: Mapping[str, int], qmin: int, qmax: int
-) -> tuple[TensorType, ...]:
+) -> tuple[TensorType, TensorType, TensorType]:
     """q, k and v as the floats that they stand for."""
     check_uint8(q=q, k=k, v=v)
     check_bytes(**zero_points)
@@ -50,7 +50,7 @@ def _check(
     width = q.shape[-1] if q.rank else 0
     if not isinstance(width, int) or width > MAX_WIDTH:
         raise ShapeError(f"sums of {width} products may not fit into int32 (at most {MAX_WIDTH})")
-    return tuple(x.with_dtype("float32") for x in (q, k, v))
+    return q.with_dtype("float32"), k.with_dtype("float32"), v.with_dtype("float32")
 
 
 def _infer(
@@ -70,8 +70,10 @@ def _infer(
     **zero_points: int,
 ) -> TensorType:
     floats = _check(q, k, v, zero_points, qmin, qmax)
-    how = {"is_causal": is_causal, "enable_gqa": enable_gqa, "rows_first": rows_first}
-    return infer_attention(*floats, mask, scale=score_scale, **how).with_dtype("uint8")
+    out = infer_attention(
+        *floats, mask, scale=score_scale, is_causal=is_causal, enable_gqa=enable_gqa, rows_first=rows_first
+    )
+    return out.with_dtype("uint8")
 
 
 def exp2_in_255ths(x: Array) -> Array:
@@ -219,8 +221,8 @@ def _window_reference(
         addends = [] if bias is None else [bias]
         if mask is not None:
             addends.append(mask[window if len(mask) > 1 else 0])
-        parts = (x[:, chosen].transpose(ROWS_FIRST) for x in (q, k, v))
-        out[:, chosen] = _attend(*parts, addends, [], **quantization).transpose(ROWS_FIRST)
+        own_q, own_k, own_v = (x[:, chosen].transpose(ROWS_FIRST) for x in (q, k, v))
+        out[:, chosen] = _attend(own_q, own_k, own_v, addends, [], **quantization).transpose(ROWS_FIRST)
     return out
 
 
