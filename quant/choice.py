@@ -66,7 +66,7 @@ def calmed(trial: Trial) -> Trial:
     attention = [node.output for node in trial.candidate.placement.layers if node.op.name in ATTENTION]
     if not attention:
         return trial
-    floats = dict.fromkeys(attention, f"costs the model more than {ATTENTION_MARGIN:g} dB with attention elsewhere")
+    floats = dict.fromkeys(attention, f"with all attention beside it costs the model more than {ATTENTION_MARGIN:g} dB")
     return best(trial, [attempt(trial.candidate.leaving(floats), trial.method)], ATTENTION_MARGIN)
 
 

@@ -40,7 +40,7 @@ def quantize(
     progress: Progress | None = None,
     trials: Progress | None = None,
 ) -> Program:
-    """A program whose matrix operators, and the chains between them, run on int8 weights and uint8 activations.
+    """A program whose matrix operators, attention and what lies between run on int8 weights and uint8 activations.
 
     `data`: calibration inputs: a path to an `.npz` (one array an input, samples along axis 0), a dict of such arrays,
     or an iterable of an array, a tuple or a dict a run. `evaluate(model) -> float`, higher is better: with `max_drop`
@@ -55,7 +55,8 @@ def quantize(
     out of proportion. For these, `min_sqnr` is the ratio of signal to noise, in dB, that the outputs must reach on the
     calibration data: layers that add most error for their time are left float until they do, and the program is refused
     (QuantizationError) where none of the mixes tried does. "auto" leaves layers float where that gains much at little
-    cost, more where the model would be useless otherwise (`mix.FLOOR`); None leaves the errors as they are.
+    cost, more where the model would be useless otherwise (`mix.FLOOR`), and all attention where that gains more than
+    `trial.ATTENTION_MARGIN`; None leaves the errors as they are.
 
     Weights are symmetric per output channel, activations asymmetric per tensor; biases make up for what rounding the
     weights adds on average. Recurrent weights become int8 too where the outputs do not show it; the state stays float,
@@ -73,11 +74,10 @@ def quantize(
         raise QuantizationError(f"min_sqnr '{min_sqnr}' is neither a number of dB nor 'auto'")
     candidate = observed(_prepared(program.graph), data, keep_float, all_layers, progress)
     trial = closest(candidate, AUTO if observer == "auto" else (observer,), equalizing=observer == "auto")
-    if not all_layers:
-        trial = calmed(trial)
     target = None if min_sqnr is None or isinstance(min_sqnr, str) else float(min_sqnr)
     limited = None
     if min_sqnr is not None:
+        trial = calmed(trial)
         before = trial.sqnr
         trial, mixed = mended(trial, target, trials)
         limited = before if mixed else None
