@@ -55,10 +55,10 @@ int64_t tasks(const Row&, const void* params) { return tasks_of(*static_cast<con
 
 double cost_ns(const Row& row, const void* params) {
   const P& p = *static_cast<const P*>(params);
-  const double scores = double(p.images * p.windows * p.q_heads) * double(p.lq) * double(p.lk);
+  const double heads = double(p.images * p.windows * p.q_heads), scores = heads * double(p.lq) * double(p.lk);
   if (row.isa == Isa::generic) return scores * (double(p.d + p.dv) / 3.0 + 10.0);
   const bool has_dots = row.isa == Isa::avx512vnni || row.isa == Isa::avxvnni;
-  return scores * (double(p.d + p.dv) / (has_dots ? 240.0 : 80.0) + 0.3);
+  return scores * (double(p.d + p.dv) / (has_dots ? 240.0 : 80.0) + 0.3) + heads * double(p.lq + p.lk) * 10.0;
 }
 
 // As much as the widest numbers take.

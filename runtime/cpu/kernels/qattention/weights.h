@@ -63,7 +63,8 @@ struct ByteRow {
     for (; i + 4 * kWidth <= n; i += 4 * kWidth)
       store_four(out + i, result(load(sums + i)), result(load(sums + i + kWidth)), result(load(sums + i + 2 * kWidth)),
                  result(load(sums + i + 3 * kWidth)));
-    for (; i < n; i += kWidth) store_u8_n(out + i, result(load(sums + i)), n - i < kWidth ? int(n - i) : kWidth);
+    for (; i + kWidth <= n; i += kWidth) store_u8(out + i, result(load(sums + i)));
+    if (i < n) store_u8_n(out + i, result(load(sums + i)), int(n - i));
   }
 };
 
