@@ -132,6 +132,7 @@ WITH_ANOTHER_TRUTH = {
     "cast": "below",
     "qadd": "tests/test_integer.py",
     "qaffine": "tests/kernels/test_quantize.py",
+    "qattention": "tests/test_integer_attention.py",
     "qavg_pool2d": "tests/test_integer.py",
     "qconv2d": "tests/test_integer.py",
     "qgru_scan": "tests/test_integer.py",
@@ -140,6 +141,7 @@ WITH_ANOTHER_TRUTH = {
     "qlut": "tests/test_integer.py",
     "qmean": "tests/test_integer.py",
     "qmul": "tests/test_integer.py",
+    "qwindow_attention": "tests/test_integer_attention.py",
 }
 FAMILIES = {"unary", "cast", "binary", "reduce", "softmax", "norm", "quantize", "integer"}
 
