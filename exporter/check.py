@@ -16,8 +16,9 @@ from rushlight.runtime.ops import Array
 from rushlight.runtime.reference import run_reference
 from rushlight.runtime.types import Dim, evaluate
 
-TOLERANCES = {"float64": 1e-3, "float32": 1e-3, "float16": 2e-2}
-"""Largest difference allowed, as a share of the largest absolute element of the output."""
+TOLERANCES = {"float64": 1e-3, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+"""Largest difference allowed, as a share of the largest absolute element of the output, by its dtype and by what the
+model rounds its results to: a program computes in float32."""
 
 SMALL = 1e-3
 """Outputs whose largest element is smaller are compared as if it were this: saturated sigmoids are mere rounding."""
@@ -77,7 +78,9 @@ def _compare(source: Source, graph: Graph, answers: Sequence[Answer]) -> Report:
     for arrays, wanted, given in answers:
         for name, answer in wanted.items():
             error = difference(given[name], answer)
-            if not error <= tolerance(answer) and not error <= ROUNDING * _rounding(graph, arrays, name):
+            if not error <= tolerance(answer, source.arithmetic) and not error <= ROUNDING * _rounding(
+                graph, arrays, name
+            ):
                 raise RushlightError(
                     f"the program differs from {source.judge_name}: output '{name}' by {error:.3g} of its largest "
                     f"element on {describe(arrays)}"
@@ -94,11 +97,12 @@ def _rounding(graph: Graph, arrays: Mapping[str, Array], name: str) -> float:
     return difference(narrow, wide.astype(narrow.dtype))
 
 
-def tolerance(answer: Array) -> float:
+def tolerance(answer: Array, arithmetic: str = "float32") -> float:
     """How far an output may be off: integers not at all, but for 8-bit ones, which were rounded, by one step."""
     if answer.dtype.itemsize == 1 and answer.dtype.kind in "iu":
         return 1 / max(1, int(np.abs(answer.astype(np.int64)).max(initial=0)))
-    return TOLERANCES.get(answer.dtype.name, 0.0)
+    own = TOLERANCES.get(answer.dtype.name, 0.0)
+    return max(own, TOLERANCES[arithmetic]) if own else own
 
 
 def difference(given: Array, answer: Array) -> float:

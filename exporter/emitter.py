@@ -9,8 +9,9 @@ import numpy as np
 
 from rushlight.exporter.bounds import is_at_least, solve_dim
 from rushlight.runtime.errors import UnsupportedError
-from rushlight.runtime.ir import Graph, GraphBuilder, SymbolRange, Value, constant, make_node
+from rushlight.runtime.ir import Graph, GraphBuilder, SymbolRange, Value, constant, dense, make_node
 from rushlight.runtime.ops import Array, OpDef
+from rushlight.runtime.passes.halves import fold_halves
 from rushlight.runtime.types import Dim, DimLike, TensorType, exact_div, substitute
 
 FOLD_BYTES = 1 << 20
@@ -108,10 +109,13 @@ class Emitter(GraphBuilder):
         values = [None if value is None else self.constant(value) for value in inputs]
         node = make_node(op, values, attrs, name or self.hint)
         types = [out.type for out in node.outputs]
-        given = [value.data for value in node.inputs if value is not None]
+        given = [value.stored for value in node.inputs if value is not None]
         # A dequantized constant stays: it is what makes a weight an integer one.
-        fold = node.op.name != "dequantize" and given and all(data is not None for data in given)
+        fold = node.op.name != "dequantize" and given and all(stored is not None for stored in given)
         if fold and _may_fold(node.attrs, types, given):
+            halves = fold_halves(node)
+            if halves is not None:
+                return (constant(halves, self.unique(node.name or node.op.name)),)
             arrays = [None if value is None else value.data for value in node.inputs]
             with np.errstate(all="ignore"):
                 results = node.op.run_reference(arrays, node.attrs)
@@ -206,14 +210,14 @@ class Emitter(GraphBuilder):
         """The elements as an object array where they are known, else None."""
         if isinstance(term, ShapeTensor):
             return term.elements
-        if isinstance(term, Value) and term.data is not None and term.data.size <= FOLD_BYTES // 8:
-            return np.array(term.data.tolist(), dtype=object).reshape(term.data.shape)
+        if isinstance(term, Value) and term.stored is not None and term.stored.size <= FOLD_BYTES // 8:
+            return np.array(dense(term.stored).tolist(), dtype=object).reshape(term.shape)
         return None
 
     def array(self, term: Term | None, what: str) -> Array:
         """The data of a constant. Raises UnsupportedError where it is none."""
-        if isinstance(term, Value) and term.data is not None:
-            return term.data
+        if isinstance(term, Value) and term.stored is not None:
+            return dense(term.stored)
         raise UnsupportedError(f"{what} is not a constant")
 
     def _materialize(self, tensor: ShapeTensor) -> Value:

@@ -18,8 +18,11 @@ READ = "read are .onnx files, torch.nn.Module and torch.export.ExportedProgram o
 
 
 def as_array(value: Any) -> Array:
-    """An array of a tensor or of whatever NumPy takes."""
-    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    """An array of a tensor or of whatever NumPy takes; bfloat16 becomes float32."""
+    if hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        value = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return np.asarray(value)
 
 
 class Source(Protocol):
@@ -32,6 +35,11 @@ class Source(Protocol):
 
     @property
     def judge_name(self) -> str: ...
+
+    @property
+    def arithmetic(self) -> str:
+        """The narrowest dtype that the model rounds results to: float32, float16 or bfloat16."""
+        ...
 
     def program(self) -> Program: ...
 

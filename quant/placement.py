@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _is_matrix(node: Node) -> bool:
         return False
     weight, bias = node.inputs[1], node.inputs[2]
     plain = node.attrs["activation"] == "none" and node.inputs[3] is None
-    if weight is None or weight.data is None or weight.data[:1].size > MAX_DEPTH:
+    if weight is None or not weight.is_constant or prod(weight.shape[1:]) > MAX_DEPTH:
         return False
     return plain and (bias is None or bias.is_constant)
 

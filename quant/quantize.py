@@ -8,17 +8,19 @@ from typing import Any
 
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.ir import Graph
-from rushlight.runtime.model import Model, load
+from rushlight.runtime.model import Model
 from rushlight.runtime.passes import canonicalize, decompose
+from rushlight.runtime.passes.channels import fold_half_channels
 from rushlight.runtime.program import Program
 
+from . import halves
 from .choice import Choice, calmed, closest, finished, mended, observed
 from .data import CalibrationData, Progress
 from .mix import is_useless
 from .observers import AUTO, METHODS
-from .report import float_report, layer_report, write_report
+from .report import check_score, float_report, layer_report, write_report
 
-SCHEMES = ("int8",)
+SCHEMES = ("int8", *halves.SCHEMES)
 OBSERVERS = ("auto", *METHODS)
 
 DECOMPOSED = ("conv1d", "conv_transpose1d", "conv_transpose2d", "adaptive_avg_pool2d", "lstm", "gru")
@@ -27,7 +29,7 @@ DECOMPOSED = ("conv1d", "conv_transpose1d", "conv_transpose2d", "adaptive_avg_po
 
 def quantize(
     program: Program,
-    data: CalibrationData,
+    data: CalibrationData | None = None,
     scheme: str = "int8",
     evaluate: Callable[[Model], float] | None = None,
     max_drop: float | None = None,
@@ -41,6 +43,8 @@ def quantize(
     trials: Progress | None = None,
 ) -> Program:
     """A program whose matrix operators, attention and what lies between run on int8 weights and uint8 activations.
+
+    With `scheme` "bf16-weight" or "fp16-weight": the program with its weights rounded to 16 bits, computing in float32.
 
     `data`: calibration inputs: a path to an `.npz` (one array an input, samples along axis 0), a dict of such arrays,
     or an iterable of an array, a tuple or a dict a run. `evaluate(model) -> float`, higher is better: with `max_drop`
@@ -60,7 +64,12 @@ def quantize(
 
     Weights are symmetric per output channel, activations asymmetric per tensor; biases make up for what rounding the
     weights adds on average. Recurrent weights become int8 too where the outputs do not show it; the state stays float,
-    and is rounded to 16 bits where it is multiplied. What was done stands in `provenance["quantization"]`. Raises
+    and is rounded to 16 bits where it is multiplied.
+
+    Weights of 16 bits are those of layers and recurrences, and tables of embeddings. They need no data; what there is
+    tells how close the outputs come, and `min_sqnr`, a number, is what they must reach. Weights that a pattern of
+    `keep_float` names stay float32, and those with numbers beyond the format's range. `observer`, `all_layers`,
+    `progress` and `trials` do not matter. What was done stands in `provenance["quantization"]`. Raises
     QuantizationError for data that cannot be used, naming the input and the sample, for patterns that fit nothing, and
     for programs with nothing to quantize.
     """
@@ -72,6 +81,11 @@ def quantize(
         raise QuantizationError("max_drop needs evaluate")
     if isinstance(min_sqnr, str) and min_sqnr != "auto":
         raise QuantizationError(f"min_sqnr '{min_sqnr}' is neither a number of dB nor 'auto'")
+    if scheme in halves.SCHEMES:
+        target = None if isinstance(min_sqnr, str) else min_sqnr
+        return halves.halve_weights(program, scheme, data, keep_float, target, evaluate, max_drop, report)
+    if data is None:
+        raise QuantizationError("int8 needs data to calibrate on")
     candidate = observed(_prepared(program.graph), data, keep_float, all_layers, progress)
     trial = closest(candidate, AUTO if observer == "auto" else (observer,), equalizing=observer == "auto")
     target = None if min_sqnr is None or isinstance(min_sqnr, str) else float(min_sqnr)
@@ -86,7 +100,7 @@ def quantize(
     methods = {**program.methods, _main(program): choice.graph}
     quantized = Program(methods, {**program.provenance, "quantization": recipe})
     if evaluate is not None:
-        recipe["score"] = _scores(evaluate, program, quantized, max_drop)
+        recipe["score"] = check_score(program, quantized, "int8", evaluate, max_drop)
     if report is not None:
         write_report(recipe, report)
     return quantized
@@ -100,6 +114,7 @@ def _prepared(graph: Graph) -> Graph:
     canonicalize(graph)
     while decompose(graph, lambda node: node.op.name not in DECOMPOSED):
         canonicalize(graph)
+    fold_half_channels(graph)
     return graph
 
 
@@ -121,17 +136,6 @@ def _recipe(choice: Choice, scheme: str) -> dict[str, Any]:
 
 def _rounded(ratio: float | None) -> float | None:
     return None if ratio is None else round(ratio, 2)
-
-
-def _scores(
-    evaluate: Callable[[Model], float], program: Program, quantized: Program, max_drop: float | None
-) -> dict[str, float]:
-    """What `evaluate` gives for both. Raises QuantizationError for a drop above `max_drop`."""
-    scores = {"float": float(evaluate(load(program))), "int8": float(evaluate(load(quantized)))}
-    drop = scores["float"] - scores["int8"]
-    if max_drop is not None and not drop <= max_drop:
-        raise QuantizationError(f"the quantized model scores {drop:.6g} lower, allowed is {max_drop:g}")
-    return scores
 
 
 def _main(program: Program) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -14,6 +14,8 @@ import numpy as np
 from rushlight.runtime.errors import QuantizationError
 from rushlight.runtime.files import replacing
 from rushlight.runtime.ir import Graph, Value
+from rushlight.runtime.model import Model, load
+from rushlight.runtime.program import Program
 
 from .insert import quantize_weight, uint8_for
 from .placement import MATRIX, Placement
@@ -60,6 +62,17 @@ def float_report(graph: Graph, floats: Mapping[Value, str]) -> list[dict[str, An
     return rows
 
 
+def check_score(
+    program: Program, quantized: Program, name: str, evaluate: Callable[[Model], float], max_drop: float | None
+) -> dict[str, float]:
+    """Both programs' scores, that of the second by `name`. Raises QuantizationError where it is lower by more than
+    `max_drop`."""
+    before, after = float(evaluate(load(program))), float(evaluate(load(quantized)))
+    if max_drop is not None and not before - after <= max_drop:
+        raise QuantizationError(f"the quantized model scores {before - after:.6g} lower, allowed is {max_drop:g}")
+    return {"float": before, name: after}
+
+
 def write_report(recipe: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Writes `recipe` as `.json` or as an `.html` page. Raises QuantizationError for another suffix."""
     target = Path(path)
@@ -74,8 +87,9 @@ def write_report(recipe: Mapping[str, Any], path: str | PathLike[str]) -> None:
 
 
 def _page(recipe: Mapping[str, Any]) -> str:
-    score = recipe.get("score")
-    scores = f"<p>Score: float {score['float']:.6g}, int8 {score['int8']:.6g}</p>" if score else ""
+    score = recipe.get("score", {})
+    scores = f"<p>Score: {', '.join(f'{name} {value:.6g}' for name, value in score.items())}</p>" if score else ""
+    observer = f", observer {escape(recipe['observer'])}" if "observer" in recipe else ""
     floats = recipe["float_layers"]
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Quantization report</title>
@@ -85,7 +99,7 @@ table {{ border-collapse: collapse }}
 td, th {{ padding: .2em .8em; border: 1px solid #ccc }}
 </style>
 <h1>Quantization report</h1>
-<p>Scheme {escape(recipe["scheme"])}, observer {escape(recipe["observer"])}, {len(recipe["layers"])} layers.</p>
+<p>Scheme {escape(recipe["scheme"])}{observer}, {len(recipe["layers"])} layers.</p>
 <p>{escape(" ".join(closeness(recipe)))}</p>
 {scores}
 {_table(recipe["layers"])}
@@ -98,11 +112,12 @@ def closeness(recipe: Mapping[str, Any]) -> list[str]:
     """Sentences on how close the outputs come to the float model's on the data, and what was done for that."""
     if recipe["sqnr_db"] is None:
         return []
-    told = [f"{recipe['sqnr_db']:.1f} dB of signal to noise on the data, ranges by {recipe['observer']}."]
-    before = recipe["sqnr_without_float_layers_db"]
+    ranges = f", ranges by {recipe['observer']}" if "observer" in recipe else ""
+    told = [f"{recipe['sqnr_db']:.1f} dB of signal to noise on the data{ranges}."]
+    before = recipe.get("sqnr_without_float_layers_db")
     if before is not None:
         told.append(f"With those layers int8 that limit it: {before:.1f} dB.")
-    if recipe["useless"]:
+    if recipe.get("useless"):
         told.append("That is too much noise for most uses; no mix of int8 and float layers that was tried is closer.")
     return told
 

@@ -14,7 +14,7 @@ from .cpu import _core
 from .cpu.backend import cpu_backend
 from .errors import RushlightError, ShapeError
 from .execution import Execution
-from .ir import Graph
+from .ir import Graph, backing
 from .mapping import release
 from .ops import Array
 from .plan import Plan
@@ -49,8 +49,8 @@ class Method:
         if packed is None:
             prepared = prepare(graph, backend)
             for value in graph.constants():
-                if value.data is not None:
-                    release(value.data)
+                if value.stored is not None:
+                    release(backing(value.stored))
             self.plan = Plan(prepared, backend, threads, discard=True)
         else:
             self.plan = Plan(packed.graph, backend, weights=packed.weights)

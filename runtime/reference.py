@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ShapeError
-from .ir import Graph, Node, State, Value
+from .ir import Graph, Node, State, Value, dense
 from .ops import Array, Attr, OpDef
 from .types import Dim, TensorType, evaluate
 
@@ -121,7 +121,8 @@ def _rewrite(
     values.update(value for node in out.nodes for value in node.outputs)
     for value in values:
         value.type = convert_type(value.type)
-        value.data = None if value.data is None else convert_data(value.data)
+        data = value.data
+        value.stored = None if data is None else convert_data(data)
     for node in out.nodes:
         node.attrs = {name: convert_attr(node.op.attrs[name], attr) for name, attr in node.attrs.items()}
     out.states = [replace(s, initial=None if s.initial is None else convert_data(s.initial)) for s in out.states]
@@ -151,7 +152,7 @@ def _checked(array: Array, value: Value, sizes: Mapping[str, int], what: str) ->
 
 
 def _read(value: Value, known: Mapping[Value, Array]) -> Array:
-    return known[value] if value.data is None else value.data
+    return known[value] if value.stored is None else dense(value.stored)
 
 
 def _run_node(node: Node, known: dict[Value, Array], sizes: Mapping[str, int]) -> None:

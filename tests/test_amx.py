@@ -173,6 +173,7 @@ def test_the_model_refuses_registers_without_a_size(model: Model) -> None:
 
 TESTS = {
     "kernels": ("tests/test_kernels_gemm.py", "amxint8 or int8_convolution or epilogue", 40),
+    "tiles": ("tests/test_kernels_gemm_tiles.py", "amxint8", 2),
     "plans": ("tests/test_lower_gemm.py", "", 40),
     "packing": ("tests/test_packing.py", "amxint8", 2),
     "models": ("tests/test_models_same_bits.py", "int8 and (amxint8 or avx512vnni) and not float", 0),

@@ -51,7 +51,7 @@ def calls() -> Iterator[Path]:
         file = Path(folder) / "calls"
         checked(
             sys.executable, "-m", "pytest", "-q", "-p", "tests.replay.record", "-k", "generic or not avx",
-            "tests/kernels", "tests/test_kernels_gemm.py", RUSHLIGHT_REPLAY_FILE=str(file),
+            "tests/kernels", *sorted(ROOT.glob("tests/test_kernels_gemm*.py")), RUSHLIGHT_REPLAY_FILE=str(file),
         )  # fmt: skip
         yield file
 

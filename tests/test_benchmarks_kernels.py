@@ -30,7 +30,8 @@ def test_the_fit_writes_a_line_for_every_tile(tmp_path: Path) -> None:
         assert 0 < near <= far
         assert tile >= 0
         costs[symbol, granules, rows] = near
-    rows = [row for row in families()["gemm"].rows if row.available and row.isa != "generic"]
+    rows = fit.fitted()
+    assert {row.types for row in rows} == {row.types for row in families()["gemm"].rows if "f16" not in row.types}
     tiles = {
         (row.symbol, str(g), str(h)) for row in rows for g in range(1, row.nr // 16 + 1) for h in fit.heights(row, g)
     }
@@ -38,14 +39,18 @@ def test_the_fit_writes_a_line_for_every_tile(tmp_path: Path) -> None:
     assert all(str(row.mr) in {h for s, _, h in tiles if s == row.symbol} for row in rows)
 
 
-def test_products_of_a_model_are_timed_with_and_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("scheme", [None, "fp16-weight", "bf16-weight"])
+def test_products_of_a_model_are_timed_with_and_without(
+    scheme: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
     builder = rl.GraphBuilder()
     x = builder.input("x", np.float32, ("N", 24, 9, 9))
     y = builder.conv2d(x, weights(rng, 40, 24, 1, 1))
     y = builder.conv2d(y, weights(rng, 16, 20, 3, 3), groups=2, padding=(1, 1, 1, 1))
     builder.output("y", builder.linear(builder.reshape(y, shape=(y.shape[0], 1296)), weights(rng, 7, 1296)))
-    builder.build().save(tmp_path / "model.rush")
+    program = builder.build()
+    (program if scheme is None else rl.quantize(program, scheme=scheme)).save(tmp_path / "model.rush")
     choice.main([str(tmp_path / "model.rush"), "--batch", "2", "--seconds", "0"])
     *lines, summary = capsys.readouterr().out.splitlines()
     assert len(lines) == 3

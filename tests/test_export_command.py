@@ -168,7 +168,7 @@ def test_wrong_answers_leave_no_file(
     def wrong(*args: Any) -> Any:
         graph, notes = import_model(*args)
         for value in graph.constants():
-            value.data = value.data * np.float32(1.01)
+            value.stored = value.data * np.float32(1.01)
         return graph, notes
 
     monkeypatch.setattr(source, "import_model", wrong)
@@ -182,6 +182,7 @@ class Shifted:
     """A source whose answers are its program's, changed by `change`."""
 
     judge_name = "a judge"
+    arithmetic = "float32"
 
     def __init__(self, change: Any, dtype: Any = np.float32) -> None:
         b = rl.GraphBuilder()

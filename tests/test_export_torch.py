@@ -279,7 +279,7 @@ def test_all_unsupported_operators_are_named_at_once() -> None:
         (nn.Linear(2, 2), (images(1, 2),), {"x": {0: "N"}}, "the inputs are input"),
         (nn.Linear(2, 2), (images(1, 2),), {"input": {5: "N"}}, "no axis 5"),
         (nn.Linear(2, 2), (images(1, 2),), {"input": {0: 4}}, "must have a name"),
-        (nn.Linear(2, 2).bfloat16(), (images(1, 2).bfloat16(),), None, "bfloat16"),
+        (Unary(lambda x: x.to(torch.complex64)), (images(2),), None, "complex64"),
         (Unary(lambda x: x if x.sum() > 0 else -x), (images(2),), None, "cannot export"),
         (Unary(lambda x: x.view(4, -1)), (images(4, 2),), {"x": {0: "N"}}, "N|x"),
         ("model.pt2", None, None, "not a format"),

@@ -128,7 +128,7 @@ def _set_type(graph: Graph) -> None:
 
 
 def _spoil_constant(graph: Graph) -> None:
-    graph.constants()[0].data = np.ones((3, 4), np.float64)
+    graph.constants()[0].stored = np.ones((3, 4), np.float64)
 
 
 @pytest.mark.parametrize(

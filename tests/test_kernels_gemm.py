@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,87 +10,27 @@ import torch
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import families, pack_params
+from tests.gemm_calls import (
+    CONVOLUTIONS,
+    F32_ROWS,
+    IDS,
+    INT8_ROWS,
+    ROWS,
+    SIZES,
+    conv_params,
+    epilogue,
+    matrix_params,
+    packable,
+    random_int8,
+    run,
+    to_u8,
+)  # fmt: skip
 
-ROWS = [row for row in families()["gemm"].rows if row.available]
-F32_ROWS = [row for row in ROWS if row.types == "f32f32f32"]
-INT8_ROWS = [row for row in ROWS if row.types != "f32f32f32"]
 ACTIVATIONS = ["none", "relu", "clamp", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "hardsigmoid", "hardswish",
                "leaky_relu", "elu", "mish", "softplus"]  # fmt: skip
-ids: dict[str, Any] = {"ids": lambda row: row.symbol}
-PAGE = mmap.PAGESIZE
 
 
-class Fenced:
-    """A copy of an array between two pages that must not be touched."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        size = max(array.nbytes, 1)
-        pages = -(-size // PAGE) * PAGE
-        self._map = mmap.mmap(-1, pages + 2 * PAGE)
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        begin = PAGE + pages - size
-        self.array = np.frombuffer(self._map, np.uint8, array.nbytes, begin).view(array.dtype).reshape(array.shape)
-        self.array[...] = array
-        self._before = np.frombuffer(self._map, np.uint8, begin - PAGE, PAGE)
-        self._before[:] = 0xA5
-        self._protect(0)
-
-    def _protect(self, access: int) -> None:
-        for offset in (0, len(self._map) - PAGE):
-            assert self._libc.mprotect(ctypes.c_void_p(self._address + offset), ctypes.c_size_t(PAGE), access) == 0
-
-    def check(self) -> None:
-        """Raises if bytes before the array were written."""
-        assert (self._before == 0xA5).all()
-
-
-def fence(array: np.ndarray | None) -> Any:
-    return None if array is None else Fenced(np.ascontiguousarray(array)).array
-
-
-def matrix_params(m: int, n: int, k: int, **changes: Any) -> dict[str, Any]:
-    """Parameters of one dense product [m][k] x [n][k]."""
-    params: dict[str, Any] = {
-        "batch": (1, 1), "images": m, "oh": 1, "ow": 1, "n": n, "k": k, "ih": 1, "iw": 1, "kh": 1, "kw": 1,
-        "sh": 1, "sw": 1, "ph": 0, "pw": 0, "dh": 1, "dw": 1, "src_batch": (0, 0), "src_image": k, "src_row": 0,
-        "src_pixel": 0, "dst_batch": (0, 0), "dst_row": n, "residual_batch": (0, 0), "residual_row": n,
-        "weight_batch": (0, 0), "bias_batch": (0, 0), "weights": 1, "weight_is_kn": 0, "src_zero_point": 0,
-        "activation": 0, "alpha": 0.0, "beta": 0.0, "residual_scale": 0.0, "panel_columns": 0, "tile_rows": 0,
-    }  # fmt: skip
-    return params | changes
-
-
-def run(
-    row: Any,
-    params: dict[str, Any],
-    src: np.ndarray,
-    weight: np.ndarray,
-    dst: np.ndarray,
-    bias: np.ndarray | None = None,
-    scale: np.ndarray | None = None,
-    residual: np.ndarray | None = None,
-    threads: int = 1,
-    chunk: int = 1,
-) -> np.ndarray:
-    """Runs a kernel with all operands at the end of their pages, the next page forbidden; returns dst."""
-    raw = pack_params("gemm", **params)
-    packed = _core.pack(row.symbol, raw, np.ascontiguousarray(weight))
-    out = Fenced(np.ascontiguousarray(dst))
-    operands = [fence(src), fence(packed), fence(bias), fence(scale), fence(residual), out.array]
-    _core.run_kernel(row.symbol, raw, operands, threads, chunk)
-    out.check()
-    return out.array
-
-
-SIZES = [
-    (1, 1, 1), (1, 64, 7), (2, 16, 3), (3, 17, 5), (5, 33, 64), (6, 64, 128), (7, 80, 13), (11, 96, 31), (13, 65, 1),
-    (24, 48, 9), (25, 130, 67), (37, 1000, 20), (253, 19, 8), (5, 130, 3100), (161, 75, 1100), (45, 130, 832),
-    (32, 200, 384), (64, 64, 1536), (71, 16, 900), (9, 63, 70), (70, 40, 0), (1, 1, 0), (3, 5, 0), (0, 4, 4), (4, 0, 4),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", F32_ROWS, **ids)
+@pytest.mark.parametrize("row", F32_ROWS, **IDS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_f32_product(row: Any, size: tuple[int, int, int]) -> None:
     m, n, k = size
@@ -107,28 +44,7 @@ def test_f32_product(row: Any, size: tuple[int, int, int]) -> None:
     assert (np.abs(out - expected) <= (k + 1) * 2.0**-24 * bound).all()
 
 
-def random_int8(
-    rng: np.random.Generator, m: int, n: int, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """src, weight with extremes likely, scale and bias that spread results over u8."""
-    src = rng.integers(0, 256, (m, k), np.uint8)
-    src[rng.random((m, k)) < 0.3] = 255
-    weight = rng.integers(-128, 128, (n, k)).astype(np.int8)
-    weight[rng.random((n, k)) < 0.3] = rng.choice(np.array([-128, 127], np.int8))
-    scale = (rng.uniform(0.5, 2, n) / max(k, 1) ** 0.5 / 200).astype(np.float32)
-    return src, weight, scale, rng.uniform(60, 200, n).astype(np.float32)
-
-
-def epilogue(acc: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """fma(float(acc), scale, bias); float64 holds the product exactly."""
-    return (acc.astype(np.float32).astype(np.float64) * scale + bias).astype(np.float32)
-
-
-def to_u8(v: np.ndarray, low: float = 0, high: float = 255) -> np.ndarray:
-    return np.rint(np.clip(v, np.float32(low), np.float32(high))).astype(np.uint8)
-
-
-@pytest.mark.parametrize("row", INT8_ROWS, **ids)
+@pytest.mark.parametrize("row", INT8_ROWS, **IDS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_int8_product(row: Any, size: tuple[int, int, int]) -> None:
     m, n, k = size
@@ -153,7 +69,7 @@ def test_int8_product(row: Any, size: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(out, to_u8(v) if is_u8 else v)
 
 
-@pytest.mark.parametrize("row", [row for row in INT8_ROWS if row.types.endswith("u8")], **ids)
+@pytest.mark.parametrize("row", [row for row in INT8_ROWS if row.types.endswith("u8")], **IDS)
 @pytest.mark.parametrize("n", [1, 24, 33, 48, 64])
 @pytest.mark.parametrize("large", ["scale", "bias"])
 def test_results_beyond_int32_saturate(row: Any, n: int, large: str) -> None:
@@ -230,44 +146,6 @@ def test_float_kernels_agree_in_every_bit() -> None:
             np.testing.assert_array_equal(out.view(np.int32), outs[0].view(np.int32))
 
 
-CONVOLUTIONS = [
-    # images, ih, iw, ic, oc, (kh, kw), stride, (ph, pw), dilation, groups
-    (1, 5, 7, 3, 10, (3, 3), (1, 1), (1, 1), (1, 1), 1),
-    (2, 9, 8, 16, 70, (3, 3), (1, 1), (1, 1), (1, 1), 1),
-    (3, 11, 6, 32, 33, (3, 3), (2, 2), (1, 1), (1, 1), 1),
-    (1, 13, 13, 8, 20, (5, 3), (2, 1), (2, 0), (2, 3), 1),
-    (2, 10, 9, 12, 24, (3, 3), (1, 2), (1, 2), (1, 1), 3),
-    (1, 6, 6, 6, 12, (2, 2), (1, 1), (1, 1), (1, 1), 6),
-    (1, 17, 15, 3, 32, (7, 7), (2, 2), (3, 3), (1, 1), 1),
-    (2, 8, 8, 40, 17, (1, 1), (2, 2), (0, 0), (1, 1), 1),
-    (1, 3, 3, 64, 8, (3, 3), (1, 1), (4, 4), (1, 1), 1),
-    (1, 4, 30, 36, 16, (1, 9), (1, 1), (0, 4), (1, 1), 2),
-    (2, 9, 8, 3, 18, (3, 3), (1, 1), (2, 2), (2, 2), 1),
-    (2, 7, 30, 5, 18, (3, 5), (2, 2), (0, 1), (1, 1), 1),
-    (3, 1, 1, 7, 8, (1, 1), (1, 1), (0, 0), (1, 1), 1),
-    (1, 31, 30, 48, 48, (3, 3), (1, 1), (1, 1), (1, 1), 2),
-    (1, 9, 70, 64, 24, (3, 3), (1, 1), (1, 1), (1, 1), 1),
-    (1, 9, 140, 100, 20, (3, 3), (2, 2), (1, 1), (1, 1), 1),
-    (1, 9, 70, 20, 24, (3, 3), (1, 1), (1, 1), (1, 1), 1),
-    (2, 5, 70, 128, 32, (3, 3), (1, 1), (1, 1), (1, 1), 2),
-    (0, 4, 4, 8, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1),
-]
-
-
-def conv_params(shape: tuple[Any, ...], **changes: Any) -> dict[str, Any]:
-    """Parameters of a dense NHWC convolution."""
-    images, ih, iw, ic, oc, (kh, kw), (sh, sw), (ph, pw), (dh, dw), groups = shape
-    oh = (ih + 2 * ph - dh * (kh - 1) - 1) // sh + 1
-    ow = (iw + 2 * pw - dw * (kw - 1) - 1) // sw + 1
-    n, k = oc // groups, ic // groups
-    return matrix_params(images, n, k) | {
-        "batch": (1, groups), "oh": oh, "ow": ow, "ih": ih, "iw": iw, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "ph": ph,
-        "pw": pw, "dh": dh, "dw": dw, "src_batch": (0, k), "src_image": ih * iw * ic, "src_row": iw * ic,
-        "src_pixel": ic, "dst_batch": (0, n), "dst_row": oc, "residual_batch": (0, n), "residual_row": oc,
-        "weight_batch": (0, 1), "bias_batch": (0, n), "weights": groups,
-    } | changes  # fmt: skip
-
-
 def torch_conv(src: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, shape: tuple[Any, ...]) -> np.ndarray:
     """NHWC in float64; integers come out exact."""
     x = torch.from_numpy(src.astype(np.float64)).permute(0, 3, 1, 2)
@@ -309,7 +187,7 @@ def test_int8_convolution(shape: tuple[Any, ...]) -> None:
         np.testing.assert_array_equal(out, to_u8(expected) if is_u8 else expected, row.symbol)
 
 
-@pytest.mark.parametrize("row", ROWS, **ids)
+@pytest.mark.parametrize("row", ROWS, **IDS)
 def test_threads_chunks_and_batch_change_no_bit(row: Any) -> None:
     if row.isa == "generic":
         shape: tuple[Any, ...] = (4, 20, 20, 16, 80, (3, 3), (1, 1), (1, 1), (1, 1), 1)
@@ -330,6 +208,7 @@ def test_threads_chunks_and_batch_change_no_bit(row: Any) -> None:
     dst = np.zeros((images, ih, iw, oc), np.uint8 if row.types.endswith("u8") else np.float32)
     params = conv_params(shape, src_zero_point=9)
     assert _core.tasks(row.symbol, pack_params("gemm", **params)) >= 8
+    weight = packable(row, weight)
     whole = run(row, params, src, weight, dst, bias, None if is_float else scale)
     for threads, chunk in [(1, 1000), (2, 1), (3, 5)]:
         out = run(row, params, src, weight, dst, bias, None if is_float else scale, threads=threads, chunk=chunk)
@@ -338,7 +217,7 @@ def test_threads_chunks_and_batch_change_no_bit(row: Any) -> None:
     np.testing.assert_array_equal(one.view(np.uint8)[0], whole.view(np.uint8)[2])
 
 
-@pytest.mark.parametrize("row", ROWS, **ids)
+@pytest.mark.parametrize("row", ROWS, **IDS)
 def test_batches_and_strides(row: Any) -> None:
     """Two batch dimensions, a broadcast one, rows apart, a slice of a wider destination left alone elsewhere."""
     heads, tokens, n, k, lda, ldc = 3, 7, 19, 12, 40, 50
@@ -352,7 +231,7 @@ def test_batches_and_strides(row: Any) -> None:
         tokens, n, k, batch=(2, heads), src_batch=(tokens * lda, k), src_image=lda, dst_row=ldc, weight_batch=(0, 1),
         dst_batch=(heads * tokens * ldc, tokens * ldc), weights=heads, weight_is_kn=1,
     )  # fmt: skip
-    out = run(row, params, src, weight, dst, None, scale)
+    out = run(row, params, src, packable(row, weight), dst, None, scale)
     columns = np.stack([src[:, :, h * k : h * k + k] for h in range(heads)], 1).astype(np.int64)
     acc = columns @ weight.astype(np.int64)
     expected = acc.astype(np.float32)
@@ -360,67 +239,6 @@ def test_batches_and_strides(row: Any) -> None:
         expected = epilogue(acc, scale, np.zeros(n))
     np.testing.assert_array_equal(out[..., :n], to_u8(expected) if dst.dtype == np.uint8 else expected)
     assert (out[..., n:] == 3).all()
-
-
-TILE_ROWS = [-1, 0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 32]
-
-
-@pytest.mark.parametrize("row", [row for row in ROWS if row.isa != "generic"], **ids)
-def test_tiles_change_no_bit(row: Any) -> None:
-    """Every tile that can be asked for, with rows and columns left over; those that the cost model chooses too."""
-    is_float, is_u8 = row.types[0] == "f", row.types.endswith("u8")
-    for m, n, k in [(1, 40, 24), (7, 70, 33), (13, 100, 64), (29, 150, 16), (45, 33, 600), (9, 20, 3300)]:
-        rng = np.random.default_rng(m)
-        if is_float:
-            src, weight = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)
-            scale, bias = None, rng.standard_normal(n, np.float32)
-        else:
-            src, weight, scale, bias = random_int8(rng, m, n, k)
-        dst = np.zeros((m, n), np.uint8 if is_u8 else np.float32)
-        outs = {}
-        for columns in range(-16, row.nr + 1, 16):
-            for rows in TILE_ROWS:
-                params = matrix_params(m, n, k, panel_columns=columns, tile_rows=rows)
-                outs[columns, rows] = run(row, params, src, weight, dst, bias, scale)
-                high, wide = _core.tile(row.symbol, pack_params("gemm", **params))
-                assert 1 <= high <= max(row.mr, 12)
-                assert wide <= (columns if columns > 0 else row.nr)
-        for choice, out in outs.items():
-            np.testing.assert_array_equal(out.view(np.uint8), outs[0, 0].view(np.uint8), str(choice))
-
-
-def test_the_tile_asked_for_is_taken() -> None:
-    for row in ROWS:
-        for columns in range(16, row.nr + 1, 16):
-            asked = [matrix_params(96, 256, 64, panel_columns=columns, tile_rows=rows) for rows in TILE_ROWS[2:]]
-            heights = {_core.tile(row.symbol, pack_params("gemm", **params)) for params in asked}
-            assert {width for _, width in heights} == {columns}
-            assert len(heights) > 2 or row.isa == "generic"
-    empty = matrix_params(0, 16, 4)
-    assert _core.tile(ROWS[0].symbol, pack_params("gemm", **empty)) == (0, 0)
-
-
-def costs() -> dict[tuple[str, int], dict[int, float]]:
-    """Nanoseconds of 128 steps and a row by the height of the tile, of every kernel and width of panels measured."""
-    found: dict[tuple[str, int], dict[int, float]] = {}
-    data = Path(__file__).parents[1] / "runtime" / "cpu" / "kernels" / "gemm" / "costs.inc"
-    for line in data.read_text().splitlines():
-        if line.startswith("COST("):
-            symbol, granules, rows, near, _, tile = line.removeprefix("COST(").removesuffix(")").split(", ")
-            found.setdefault((symbol, int(granules)), {})[int(rows)] = (128 * float(near) + float(tile)) / int(rows)
-    return found
-
-
-def test_measured_kernels_have_no_tile_that_is_clearly_faster() -> None:
-    rows = {row.symbol: row for row in families()["gemm"].rows}
-    for (symbol, granules), of_height in costs().items():
-        params = matrix_params(960, 16 * granules, 64, panel_columns=16 * granules)
-        height, columns = _core.tile(symbol, pack_params("gemm", **params))
-        assert columns == 16 * granules
-        assert of_height[height] <= min(of_height.values()) / 0.97
-        assert max(of_height) <= max(rows[symbol].mr, 12)
-    measured = {symbol for symbol, _ in costs()}
-    assert measured == {row.symbol for row in rows.values() if row.isa in ("avx2", "avxvnni", "avx512", "avx512vnni")}
 
 
 def test_symbols_name_what_the_table_says() -> None:

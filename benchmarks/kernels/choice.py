@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.kernels.products import PROBLEMS
 from benchmarks.kernels.timing import NONE, constant, given, result
+from benchmarks.kernels.weights import random_weights
 from rushlight.cli.arrays import batch_size, parse_sizes, random_inputs
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.lower.gemm import NEUTRAL
@@ -100,9 +101,7 @@ class Turns:
         )
         columns = p["n"] + batch @ p["bias_batch"]
         make = (lambda n: rng.random(n, np.float32)) if is_float else (lambda n: rng.integers(0, 256, n, np.uint8))
-        weight = (
-            rng.random(weight_shape, np.float32) if is_float else rng.integers(-127, 128, weight_shape).astype(np.int8)
-        )
+        weight = random_weights(row.types, weight_shape, rng)
         inputs = [make(int(src_size))]
         outputs = [np.empty(int(dst_size), np.uint8 if row.types.endswith("u8") else np.float32)]
         self.sessions: list[Any] = []

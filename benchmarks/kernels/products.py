@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from benchmarks.kernels.timing import NONE, best_ns, constant, given, result
+from benchmarks.kernels.weights import random_weights, weight_bytes
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import families, pack_params
 
@@ -91,7 +92,7 @@ ROW_BYTES = 128 << 20
 
 
 def problems(types: str) -> list[Problem]:
-    k = ROW_BYTES // 4096 // (4 if types[0] == "f" else 1)
+    k = ROW_BYTES // 4096 // weight_bytes(types)
     return [*PROBLEMS, Problem(f"row 1x{k}x4096", 1, k, 4096)]
 
 
@@ -101,15 +102,10 @@ def measure(symbol: str, types: str, problem: Problem, threads: int, seconds: fl
     is_float = types[0] == "f"
     shape = (problem.oc, problem.ic // problem.groups, problem.kernel, problem.kernel)
     src_shape = (problem.size, problem.width, problem.ic)
-    if is_float:
-        src = rng.standard_normal(src_shape, np.float32)
-        weight = rng.standard_normal(shape, np.float32)
-    else:
-        src = rng.integers(0, 256, src_shape, np.uint8)
-        weight = rng.integers(-127, 128, shape, np.int8)
+    src = rng.standard_normal(src_shape, np.float32) if is_float else rng.integers(0, 256, src_shape, np.uint8)
     params = problem.params()
     constants = [
-        _core.pack(symbol, params, weight),
+        _core.pack(symbol, params, random_weights(types, shape, rng)),
         np.zeros(problem.oc, np.float32),
         np.full(problem.oc, 1e-3, np.float32),
     ]
@@ -139,7 +135,7 @@ def report(isa: str | None, only: str, shape: str, threads: int, seconds: float,
             ns = measure(symbol, types, problem, threads, seconds)
             rate = 2 * problem.macs / ns
             line = f"  {problem.name:26} {ns / 1e3:10.1f} us {rate:8.1f} G/s {rate * 1e9 / peak:5.0%}"
-            weights = problem.ic * problem.oc * (4 if types[0] == "f" else 1)
+            weights = problem.ic * problem.oc * weight_bytes(types)
             if problem.out == (1, 1) and weights == ROW_BYTES:
                 line += f", weights {weights / ns:5.1f} GB/s {weights / ns * 1e9 / read:5.0%} of memory"
             yield line

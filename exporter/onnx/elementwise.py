@@ -37,7 +37,7 @@ def CastLike(b: Emitter, n: OnnxNode) -> Value:
 
 def Clip(b: Emitter, n: OnnxNode) -> Any:
     x = b.constant(n.input(0))
-    if any(isinstance(t, Value) and t.data is None for t in n.inputs[1:]):
+    if any(isinstance(t, Value) and not t.is_constant for t in n.inputs[1:]):
         for op, term in zip(("maximum", "minimum"), n.inputs[1:], strict=False):
             if term is not None:
                 x = b.add_broadcast(op, [x, term])

@@ -11,10 +11,12 @@ from onnx.reference import ReferenceEvaluator
 
 def main() -> None:
     model, given, answer, *names = sys.argv[1:]
-    with np.load(given) as arrays:
-        inputs = {name: arrays[f"i{index}"] for index, name in enumerate(names)}
+    with np.load(given) as loaded:
+        inputs = {name: loaded[f"i{index}"] for index, name in enumerate(names)}
     results = ReferenceEvaluator(model).run(None, inputs)
-    numbered: dict[str, Any] = {f"o{index}": np.asarray(result) for index, result in enumerate(results)}
+    arrays = [np.asarray(result) for result in results]
+    arrays = [array.astype(np.float32) if array.dtype.name == "bfloat16" else array for array in arrays]
+    numbered: dict[str, Any] = {f"o{index}": array for index, array in enumerate(arrays)}
     np.savez(answer, **numbered)
 
 

@@ -31,7 +31,7 @@ from rushlight.exporter.onnx.model import (
 from rushlight.exporter.problems import Problems
 from rushlight.exporter.restart import settle
 from rushlight.runtime.errors import FormatError, RushlightError, ShapeError, UnsupportedError
-from rushlight.runtime.ir import Graph, Value
+from rushlight.runtime.ir import Graph, Half, Value
 from rushlight.runtime.ops import Array, OpDef, registry
 from rushlight.runtime.types import Dim, DimLike, parse_dim, substitute
 
@@ -84,7 +84,7 @@ class Importer:
     def __init__(
         self,
         model: ModelProto,
-        constants: Mapping[str, Array],
+        constants: Mapping[str, Array | Half],
         shapes: Mapping[str, Mapping[int, int | str]],
         replaced: Mapping[str, DimLike],
         pins: Mapping[Dim, int],
@@ -251,7 +251,7 @@ class Importer:
             return self._branch(taken[0], dict(node.scope), versions)
         captured = list(dict.fromkeys(name for graph in branches for name in _names_read(graph)))
         outer = {
-            name: term for name in captured if isinstance(term := node.scope.get(name), Value) and term.data is None
+            name: term for name in captured if isinstance(term := node.scope.get(name), Value) and not term.is_constant
         }
         predicate = self.b.reshape(node.input(0), ())
         if not outer:

@@ -14,6 +14,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 
 from rushlight.exporter.emitter import Term
 from rushlight.runtime.errors import FormatError, UnsupportedError
+from rushlight.runtime.ir import Half
 from rushlight.runtime.ops import Array
 from rushlight.runtime.types import DTYPES
 
@@ -85,8 +86,10 @@ def opsets(imports: Iterable[Any]) -> dict[str, int]:
 
 
 def dtype_of(elem_type: int) -> np.dtype[Any]:
-    """The NumPy dtype of an ONNX element type. Raises UnsupportedError."""
+    """What graphs hold an ONNX element type in: bfloat16, which NumPy lacks, in float32. Raises UnsupportedError."""
     name = TensorProto.DataType.Name(elem_type)
+    if name == "BFLOAT16":
+        return np.dtype(np.float32)
     if name != "STRING":
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
         if dtype.name in DTYPES:
@@ -94,11 +97,23 @@ def dtype_of(elem_type: int) -> np.dtype[Any]:
     raise UnsupportedError(f"element type {name.lower()} is not supported")
 
 
-def to_array(tensor: TensorProto) -> Array:
+def arithmetic(model: ModelProto) -> str:
+    """The narrowest floating dtype that nodes compute in: bfloat16, float16 or float32. Constants that are cast to a
+    wider one before they are used do not count."""
+    found = {value.type.tensor_type.elem_type for value in model.graph.input}
+    found |= {a.i for node in model.graph.node for a in node.attribute if node.op_type == "Cast" and a.name == "to"}
+    read = {name for node in model.graph.node if node.op_type != "Cast" for name in node.input}
+    found |= {tensor.data_type for tensor in model.graph.initializer if tensor.name in read}
+    names = {TensorProto.DataType.Name(elem_type) for elem_type in found}
+    return "bfloat16" if "BFLOAT16" in names else "float16" if "FLOAT16" in names else "float32"
+
+
+def to_array(tensor: TensorProto) -> Array | Half:
     """The array of an initializer. Raises UnsupportedError for types that no graph holds, FormatError for bad data."""
     dtype_of(tensor.data_type)
     try:
-        return np.asarray(numpy_helper.to_array(tensor))
+        array = np.asarray(numpy_helper.to_array(tensor))
+        return Half(array.view(np.uint16)) if tensor.data_type == TensorProto.BFLOAT16 else array
     except Exception as error:  # numpy_helper raises whatever its conversions do
         raise FormatError(f"initializer '{tensor.name}' is damaged: {str(error).splitlines()[0][:120]}") from None
 

@@ -19,7 +19,7 @@ import onnx
 
 from rushlight._version import __version__
 from rushlight.exporter.onnx.importer import import_model
-from rushlight.exporter.onnx.model import load
+from rushlight.exporter.onnx.model import arithmetic, load
 from rushlight.exporter.source import as_array
 from rushlight.runtime.errors import RushlightError, ShapeError
 from rushlight.runtime.ops import Array
@@ -39,7 +39,8 @@ def _sha256(path: Path) -> str:
 
 
 class OnnxSource:
-    """A file. The judge is ONNX Runtime where it is installed, else onnx's ReferenceEvaluator in its own process."""
+    """A file. The judge is ONNX Runtime where it is installed, else, and for sums of bfloat16, which that lacks
+    kernels for, onnx's ReferenceEvaluator in its own process."""
 
     def __init__(self, path: Path, inputs: Any, dynamic: Mapping[str, Mapping[int, str | int]]) -> None:
         self._path = path
@@ -52,6 +53,8 @@ class OnnxSource:
 
     @cached_property
     def _runtime(self) -> Any:
+        if self.arithmetic == "bfloat16":
+            return None
         try:
             return import_module("onnxruntime")
         except ModuleNotFoundError:
@@ -66,6 +69,7 @@ class OnnxSource:
     def program(self) -> Program:
         if self._program is None:
             assert self._model is not None
+            self._arithmetic = arithmetic(self._model)
             with ThreadPoolExecutor(1) as pool:
                 digest = pool.submit(_sha256, self._path)
                 graph, self.notes = import_model(self._model, self._dynamic)
@@ -76,6 +80,11 @@ class OnnxSource:
                 {"forward": graph}, {"source": origin, "tools": {"rushlight": __version__, "onnx": version("onnx")}}
             )
         return self._program
+
+    @property
+    def arithmetic(self) -> str:
+        self.program()
+        return self._arithmetic
 
     def examples(self) -> dict[str, Array] | None:
         if self._inputs is None:

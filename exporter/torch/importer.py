@@ -30,7 +30,7 @@ from rushlight.exporter.torch.expression import to_dim
 from rushlight.exporter.torch.names import output_names
 from rushlight.exporter.torch.promotion import to_value
 from rushlight.runtime.errors import RushlightError, UnsupportedError
-from rushlight.runtime.ir import Graph, SymbolRange, Value
+from rushlight.runtime.ir import Graph, Half, SymbolRange, Value
 from rushlight.runtime.ops import Array, OpDef, registry
 from rushlight.runtime.types import DTYPES, Dim, DimLike, substitute
 
@@ -117,10 +117,10 @@ def _is_view(node: Node) -> bool:
     return not schema.is_mutable and any(value.alias_info is not None for value in schema.returns)
 
 
-def _arrays(program: ExportedProgram) -> dict[str, Array]:
+def _arrays(program: ExportedProgram) -> dict[str, Array | Half]:
     """Parameters, buffers and constants by the name of their placeholder; tied ones are one array."""
-    found: dict[str, Array] = {}
-    seen: dict[Any, Array] = {}
+    found: dict[str, Array | Half] = {}
+    seen: dict[Any, Array | Half] = {}
     for spec in program.graph_signature.input_specs:
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
             target = str(spec.target)
@@ -134,19 +134,33 @@ def _arrays(program: ExportedProgram) -> dict[str, Array]:
     return found
 
 
-def to_array(tensor: torch.Tensor, name: str) -> Array:
+def to_array(tensor: torch.Tensor, name: str) -> Array | Half:
     """A copy of the tensor in NumPy. Raises UnsupportedError for dtypes and layouts that graphs do not hold."""
     dtype_of(tensor.dtype, name)
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise UnsupportedError(f"'{name}' is not a dense tensor")
-    return np.array(tensor.detach().cpu().numpy(), copy=True)
+    dense = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        return Half(np.array(dense.contiguous().view(torch.uint16).numpy(), copy=True))
+    return np.array(dense.numpy(), copy=True)
 
 
 def dtype_of(dtype: torch.dtype, name: str) -> np.dtype[Any]:
+    """What graphs hold a dtype in: bfloat16, which NumPy lacks, in float32."""
+    if dtype == torch.bfloat16:
+        return np.dtype(np.float32)
     text = str(dtype).removeprefix("torch.")
     if text not in DTYPES:
         raise UnsupportedError(f"'{name}' is {text}, which is not supported")
     return np.dtype(text)
+
+
+def arithmetic(program: ExportedProgram) -> str:
+    """The narrowest floating dtype of a result: bfloat16, float16 or float32."""
+    results = (node.meta.get("val") for node in program.graph.nodes if node.op == "call_function")
+    dtypes = {value.dtype for value in results if isinstance(value, torch.Tensor)}
+    halves = [name for name in ("bfloat16", "float16") if getattr(torch, name) in dtypes]
+    return halves[0] if halves else "float32"
 
 
 class Importer:
@@ -155,7 +169,7 @@ class Importer:
     def __init__(
         self,
         program: ExportedProgram,
-        arrays: Mapping[str, Array],
+        arrays: Mapping[str, Array | Half],
         dynamic: Mapping[str, Mapping[int, str]],
         replaced: Mapping[str, DimLike],
         pins: Mapping[Dim, int],

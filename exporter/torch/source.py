@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from rushlight._version import __version__
 from rushlight.exporter.source import as_array
-from rushlight.exporter.torch.importer import import_program
+from rushlight.exporter.torch.importer import arithmetic, import_program
 from rushlight.exporter.torch.trace import bind_inputs, evaluation, leaf_names, trace
 from rushlight.runtime.errors import RushlightError, ShapeError
 from rushlight.runtime.ops import Array
@@ -66,9 +66,15 @@ class ModuleSource:
     def program(self) -> Program:
         if self._program is None:
             traced = trace(self._module, self._inputs, self._dynamic)
+            self._arithmetic = arithmetic(traced)
             self._program = _make_program(traced, self._dynamic, "torch.nn.Module")
             self._program.provenance["source"]["class"] = type(self._module).__qualname__
         return self._program
+
+    @property
+    def arithmetic(self) -> str:
+        self.program()
+        return self._arithmetic
 
     def examples(self) -> dict[str, Array]:
         return _arrays(leaf_names(self._inputs))
@@ -81,7 +87,7 @@ class ModuleSource:
     def _keywords(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         _, structure = pytree.tree_flatten(self._inputs)
         leaves = [
-            torch.from_numpy(np.array(arrays[name])).to(value.device) if name in arrays else value
+            torch.from_numpy(np.array(arrays[name])).to(value) if name in arrays else value
             for name, value in leaf_names(self._inputs)
         ]
         return pytree.tree_unflatten(leaves, structure)  # type: ignore[no-any-return]
@@ -104,6 +110,10 @@ class ProgramSource:
             self._program = _make_program(self._traced, self._dynamic, "torch.export.ExportedProgram")
         return self._program
 
+    @property
+    def arithmetic(self) -> str:
+        return arithmetic(self._traced)
+
     def examples(self) -> dict[str, Array] | None:
         names = [value.name for value in self.program().graph.inputs]
         given = self._inputs
@@ -120,7 +130,7 @@ class ProgramSource:
         args, kwargs = self._traced.example_inputs or ((), {})
         given = iter(arrays[value.name] for value in self.program().graph.inputs)
         leaves, structure = pytree.tree_flatten((args, kwargs))
-        tensors = [torch.from_numpy(np.array(next(given))) if isinstance(x, torch.Tensor) else x for x in leaves]
+        tensors = [torch.from_numpy(np.array(next(given))).to(x) if isinstance(x, torch.Tensor) else x for x in leaves]
         positional, named = pytree.tree_unflatten(tensors, structure)
         with torch.no_grad():
             return _named(self.program(), self._traced.module()(*positional, **named))

@@ -13,6 +13,8 @@ def reason(step: KernelStep) -> str:
     """One line."""
     why = _FAMILIES.get(step.family)
     parts = [why(step) if callable(why) else why] if why else []
+    if step.family == "gemm" and "f16" in step.row.types:
+        parts.append("weights of 16 bits, widened when they are read")
     if step.node.origin:
         parts.insert(0, f"part of {step.node.origin}, which has no kernel")
     return "; ".join([*parts, f"{step.row.isa} has the best {step.row.types} row"])
@@ -28,13 +30,13 @@ def _gemm(step: KernelStep) -> str:
         return "product with weights packed at load"
     weight = node.inputs[1]
     assert weight is not None
-    assert weight.data is not None
-    (kh, kw), groups = weight.data.shape[2:], node.attrs["groups"]
+    assert weight.stored is not None
+    (kh, kw), groups = weight.shape[2:], node.attrs["groups"]
     text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
     text += f", {groups} groups" if groups > 1 else ""
     if (kh, kw) == (3, 3):
         height, width = node.output.shape[1:3]
-        text += f", direct: {why_direct(node.attrs, weight.data, height, width, step.row.isa)}"
+        text += f", direct: {why_direct(node.attrs, weight.stored, height, width, step.row.isa)}"
     return text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir import Lazy
 from ..ops import Array
 from ..types import DimLike
 
@@ -72,7 +73,7 @@ def choose_exact_tile(
     return None if tile is None else (tile, tiles[tile])
 
 
-def why_direct(attrs: Mapping[str, Any], filters: Array, height: DimLike, width: DimLike, isa: str) -> str:
+def why_direct(attrs: Mapping[str, Any], filters: Array | Lazy, height: DimLike, width: DimLike, isa: str) -> str:
     """Why the choice for 3 x 3 filters, float or int8, was the direct sum; `isa` as above. One clause."""
     if not _applies(attrs, filters.shape):
         return "Winograd's method needs stride and dilation 1"

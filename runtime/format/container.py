@@ -26,6 +26,9 @@ from .limits import (
 )
 from .strict_json import parse_json, take_int, take_list, take_record, take_text
 
+BFLOAT16 = np.dtype([("bfloat16", "<u2")])
+"""What arrays of bfloat16 are here, where all others have NumPy's own dtypes: the upper halves of float32."""
+
 _LENGTH = struct.Struct("<Q")
 _ENTRY_KEYS = frozenset({"dtype", "shape", "data_offsets"})
 
@@ -47,6 +50,11 @@ class Header:
     entries: dict[str, Entry]
     metadata: dict[str, str]
     data_start: int
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """NumPy's name of a dtype, or bfloat16."""
+    return "bfloat16" if dtype == BFLOAT16 else dtype.name
 
 
 def parse_header(file: memoryview) -> Header:
@@ -80,7 +88,7 @@ def _entry(name: str, value: Any) -> Entry:
     code = take_text(record["dtype"], f"{what}: dtype", 16)
     if code not in SAFETENSORS_DTYPES:
         raise FormatError(f"{what}: dtype {code} is not supported")
-    dtype = np.dtype(SAFETENSORS_DTYPES[code])
+    dtype = BFLOAT16 if code == "BF16" else np.dtype(SAFETENSORS_DTYPES[code])
     shape = tuple(
         take_int(dim, f"{what}: dimension", 0, MAX_DIM)
         for dim in take_list(record["shape"], f"{what}: shape", MAX_RANK)
@@ -133,7 +141,7 @@ def format_header(entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> 
     document: dict[str, Any] = {"__metadata__": dict(metadata)}
     for name, entry in entries.items():
         document[name] = {
-            "dtype": codes[entry.dtype.name],
+            "dtype": codes[dtype_name(entry.dtype)],
             "shape": list(entry.shape),
             "data_offsets": [entry.begin, entry.end],
         }

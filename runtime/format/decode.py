@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, RushlightError, ShapeError
-from ..ir import Graph, Node, State, SymbolRange, Value
+from ..ir import Graph, Half, Node, State, SymbolRange, Value
 from ..ops import Array, Attr, OpDef, get
 from ..program import Program
 from ..types import DTYPES, SYMBOL, DimLike, TensorType, parse_dim
+from .container import BFLOAT16, dtype_name
 from .limits import (
     FORMAT_VERSION,
     MAX_ATTR_INT,
@@ -126,9 +127,17 @@ class Decoder:
         return graph
 
     def _constant(self, item: Any, where: str) -> Value:
-        name, key = _row(item, 2, f"{where}: constant")
-        array = self.array(key, f"{where}: constant")
-        return Value(TensorType(array.dtype, array.shape), take_name(name, f"{where}: constant", MAX_NAME), array)
+        what = f"{where}: constant"
+        row = take_list(item, what, 3)
+        if len(row) not in (2, 3):
+            raise FormatError(f"{what}: {len(row)} fields instead of 2 or 3")
+        array = self.array(row[1], what)
+        stored: Array | Half = array
+        if len(row) == 3:
+            stored = _halves(array, row[2], what)
+        elif array.dtype == BFLOAT16:
+            raise FormatError(f"{what} is bfloat16: it must be read as float32")
+        return Value(TensorType(stored.dtype, stored.shape), take_name(row[0], what, MAX_NAME), stored)
 
     def array(self, key: Any, where: str) -> Array:
         """The array called `key`. Raises FormatError."""
@@ -264,6 +273,13 @@ def _symbols(document: Any, where: str) -> dict[str, SymbolRange]:
         low = take_int(low, what, 0, MAX_DIM)
         out[name] = SymbolRange(low, None if high is None else take_int(high, what, low, MAX_DIM))
     return out
+
+
+def _halves(array: Array, dtype: Any, what: str) -> Half:
+    """A constant of `dtype` whose tensor holds halves of it."""
+    if take_text(dtype, f"{what}: dtype", 16) != "float32" or array.dtype not in (np.float16, BFLOAT16):
+        raise FormatError(f"{what}: {dtype_name(array.dtype)} cannot be read as {dtype}")
+    return Half(array.view(np.uint16) if array.dtype == BFLOAT16 else array)
 
 
 def _row(item: Any, length: int, what: str) -> list[Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Half, Node, Value
 from ..ops import Array, Attr
 from ..program import PackedMethod, Packing
 from ..types import DTYPES, DimLike, TensorType
+from .container import BFLOAT16, dtype_name
 from .limits import FORMAT_VERSION, PACKED_PREFIX
 
 _MAX_KEY = 200
@@ -59,7 +60,10 @@ class Encoder:
         return {"graph": self._graph(method.graph), "weights": weights}
 
     def _table(self, keys: Iterable[str]) -> dict[str, list[Any]]:
-        return {key: [self.tensors[key].dtype.name, list(self.tensors[key].shape), self._digests[key]] for key in keys}
+        return {
+            key: [dtype_name(self.tensors[key].dtype), list(self.tensors[key].shape), self._digests[key]]
+            for key in keys
+        }
 
     def _graph(self, graph: Graph) -> dict[str, Any]:
         constants = graph.constants()
@@ -82,10 +86,18 @@ class Encoder:
                 ]
                 for state in graph.states
             ],
-            "constants": [[value.name, self._tensor(value.name, value.data)] for value in constants],
+            "constants": [self._constant(value) for value in constants],
             "nodes": nodes,
             "outputs": [[name, ids[value]] for name, value in graph.outputs],
         }
+
+    def _constant(self, value: Value) -> list[str]:
+        """The dtype stands in the row of a constant whose tensor has another one."""
+        if not isinstance(value.stored, Half):
+            return [value.name, self._tensor(value.name, value.data)]
+        bits = value.stored.bits
+        tensor = bits.view(BFLOAT16) if value.stored.format == "bfloat16" else bits
+        return [value.name, self._tensor(value.name, tensor), value.dtype.name]
 
     def _node(self, node: Node, ids: Mapping[Value, int]) -> dict[str, Any]:
         self._ops[node.op.name] = node.op.version
@@ -114,11 +126,11 @@ class Encoder:
 
     def _tensor(self, name: str, data: Any) -> str:
         array = np.asarray(data)
-        if array.dtype.name not in DTYPES:
+        if array.dtype.name not in DTYPES and array.dtype != BFLOAT16:
             raise FormatError(f"constant '{name}': dtype {array.dtype} cannot be stored")
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
         digest = hashlib.sha256(tensor_bytes(array)).hexdigest()
-        same = (array.dtype.name, array.shape, digest)
+        same = (dtype_name(array.dtype), array.shape, digest)
         if same not in self._keys:
             key = self._key(name)
             self._keys[same] = key

@@ -54,6 +54,7 @@ SAFETENSORS_DTYPES = {
     "F32": "float32",
     "F64": "float64",
     "F16": "float16",
+    "BF16": "bfloat16",
     "I8": "int8",
     "I16": "int16",
     "I32": "int32",
@@ -64,4 +65,4 @@ SAFETENSORS_DTYPES = {
     "U64": "uint64",
     "BOOL": "bool",
 }
-"""The container's names of the element types that a program can have."""
+"""The container's names of the element types that a program can have, or hold its float32 constants in."""

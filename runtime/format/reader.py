@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..mapping import map_file, release
-from .container import Entry, Header, parse_header
+from .container import Entry, Header, dtype_name, parse_header
 from .limits import (
     FORMAT_VERSION,
     KEY_FORMAT,
@@ -137,9 +137,9 @@ def _check_row(row: Any, entry: Entry, what: str) -> str:
     shape = tuple(
         take_int(dim, f"{what}: dimension", 0, MAX_DIM) for dim in take_list(fields[1], f"{what}: shape", MAX_RANK)
     )
-    if (dtype, shape) != (entry.dtype.name, entry.shape):
+    if (dtype, shape) != (dtype_name(entry.dtype), entry.shape):
         raise FormatError(
-            f"{what} is {dtype}{list(shape)} in the program, {entry.dtype}{list(entry.shape)} in the file"
+            f"{what} is {dtype}{list(shape)} in the program, {dtype_name(entry.dtype)}{list(entry.shape)} in the file"
         )
     return take_text(fields[2], f"{what}: hash", 64)
 

@@ -6,7 +6,7 @@ A graph can be the body of a control-flow node (an attribute of kind ``graph``);
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,20 +15,28 @@ import numpy as np
 from ..errors import ShapeError
 from ..ops import Array, OpDef, get
 from ..types import TensorType
+from .lazy import Half, Lazy
 
 
 class Value:
-    """A tensor in a graph: an input, a node's output, or a constant (`data` is its array)."""
+    """A tensor in a graph: an input, a node's output, or a constant. What a constant is `stored` as, an array or a
+    `Lazy` one, has the value's type; `data` is its array."""
 
-    __slots__ = ("data", "name", "producer", "type")
+    __slots__ = ("name", "producer", "stored", "type")
 
     def __init__(
-        self, type: TensorType, name: str = "", data: Array | None = None, producer: Node | None = None
+        self, type: TensorType, name: str = "", stored: Array | Lazy | None = None, producer: Node | None = None
     ) -> None:
         self.type = type
         self.name = name
-        self.data = data
+        self.stored = stored
         self.producer = producer
+
+    @property
+    def data(self) -> Array | None:
+        """The array of a constant, None for other values. Made anew by every call where it is lazy: to know whether
+        there is one, or its shape, ask `is_constant` and `shape`."""
+        return self.stored.read() if isinstance(self.stored, Lazy) else self.stored
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -40,7 +48,7 @@ class Value:
 
     @property
     def is_constant(self) -> bool:
-        return self.data is not None
+        return self.stored is not None
 
     def __repr__(self) -> str:
         return f"%{self.name or hex(id(self))[-5:]}: {self.type}"
@@ -179,7 +187,7 @@ class Graph:
 
         def copy(value: Value) -> Value:
             if value not in mapping:
-                mapping[value] = Value(value.type, value.name, value.data)
+                mapping[value] = Value(value.type, value.name, value.stored)
             return mapping[value]
 
         out = Graph(symbols=dict(self.symbols))
@@ -201,9 +209,25 @@ class Graph:
 
 
 def constant(array: Any, name: str = "") -> Value:
-    """A constant value; the array is made contiguous and must not be changed afterwards."""
-    data = _transposed(array) if _is_transposed(array) else np.ascontiguousarray(array).reshape(np.shape(array))
-    return Value(TensorType(data.dtype, data.shape), name, data)
+    """A constant value; an array, or the bits of halves, are made contiguous and must not be changed afterwards."""
+    stored: Array | Lazy
+    if isinstance(array, Half):
+        stored = Half(_contiguous(array.bits))
+    elif isinstance(array, Lazy):
+        stored = array
+    else:
+        stored = _contiguous(array)
+    return Value(TensorType(stored.dtype, stored.shape), name, stored)
+
+
+def rearranged(value: Value, move: Callable[[Array], Array]) -> Value:
+    """A constant with what `move`, which only moves elements, makes of the array of a constant; halves stay halves."""
+    array = Half(move(value.stored.bits)) if isinstance(value.stored, Half) else move(np.asarray(value.data))
+    return constant(array, value.name)
+
+
+def _contiguous(array: Any) -> Array:
+    return _transposed(array) if _is_transposed(array) else np.ascontiguousarray(array).reshape(np.shape(array))
 
 
 def _is_transposed(array: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .graph import Graph, Value
+from .lazy import Half, dense
 
 
 def print_graph(graph: Graph, name: str = "forward", indent: str = "") -> str:
@@ -49,9 +50,10 @@ def print_graph(graph: Graph, name: str = "forward", indent: str = "") -> str:
 
 
 def _constant(value: Value, label: str) -> str:
-    if value.data is not None and value.data.size == 1:
-        return f"{value.data.reshape(-1)[0]!s}"
-    return f"{label}: {value.type}"
+    if value.stored is not None and value.stored.size == 1:
+        return f"{dense(value.stored).reshape(-1)[0]!s}"
+    stored = f" ({value.stored.format})" if isinstance(value.stored, Half) else ""
+    return f"{label}: {value.type}{stored}"
 
 
 def _attr(attr: Any) -> str:

@@ -82,9 +82,9 @@ def _check_node(node: Node, where: str) -> None:
 
 
 def _check_known(value: Value, known: set[Value], where: str) -> None:
-    if value.data is not None:
-        if value.data.shape != value.type.shape or value.data.dtype != value.type.dtype:
-            raise ShapeError(f"{where}: constant {value} holds {value.data.dtype}{list(value.data.shape)}")
+    if value.stored is not None:
+        if value.stored.shape != value.type.shape or value.stored.dtype != value.type.dtype:
+            raise ShapeError(f"{where}: constant {value} holds {value.stored.dtype}{list(value.stored.shape)}")
     elif value not in known:
         raise ShapeError(f"{where}: {value} is used before it is assigned")
 

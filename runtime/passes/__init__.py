@@ -12,6 +12,7 @@ from .channels import fold_channels
 from .decompose import decompose
 from .fold import fold_constants
 from .fuse import fuse_layers
+from .halves import widen_halves
 from .norms import match_norms
 from .products import match_linear
 from .simplify import merge_equal, simplify
@@ -39,7 +40,8 @@ MAX_ROUNDS = 32
 
 def canonicalize(graph: Graph) -> bool:
     """Brings `graph` and its sub-graphs to the form that other passes expect. True if anything changed."""
-    return _run(graph, CANONICAL)
+    widened = widen_halves(graph)
+    return _run(graph, CANONICAL) | widened
 
 
 def clean(graph: Graph) -> bool:

@@ -16,7 +16,7 @@ def is_affine(node: Node) -> bool:
     x = node.inputs[0]
     if x is None or x.is_constant or x.type != node.output.type or node.inputs[1] is None or not x.type.rank:
         return False
-    return node.inputs[1].data is not None and sum(size != 1 for size in node.inputs[1].data.shape) <= 1
+    return node.inputs[1].is_constant and sum(size != 1 for size in node.inputs[1].shape) <= 1
 
 
 def lower_affine(start: Node, quantize: Node, reader: Reader) -> Node | None:
@@ -76,7 +76,9 @@ def scaled_quantize(quantize: Node, reader: Reader) -> Node | None:
 
 def _axis(node: Node) -> int | None:
     """The axis, counted from the end, along which the constant varies."""
-    shape = _constant(node).shape
+    value = node.inputs[1]
+    assert value is not None
+    shape = value.shape
     return next((axis - len(shape) for axis, size in enumerate(shape) if size != 1), None)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from ..ir import Graph, Node, Value
+from ..ir import Computed, Graph, Half, Lazy, Node, Value, dense
 from ..ops import Array
 from ..ops.windows import channel_axis, spatial_axes
 from .axes import axis_groups
@@ -19,9 +20,20 @@ LAYERS = (*CONVOLUTIONS, "linear")
 def fold_channels(graph: Graph) -> bool:
     """Folds batch_norm, per-channel products and sums, and zero padding into layers with constant weights.
 
-    A batch_norm without a layer before it becomes a product and a sum. True if anything changed.
+    A batch_norm without a layer before it becomes a product and a sum. Products with weights of 16 bits stay, as the
+    result would need 32: see `fold_half_channels`. True if anything changed.
     """
     return Rewriter(graph).apply(_RULES)
+
+
+def fold_half_channels(graph: Graph) -> bool:
+    """`fold_channels` also into weights of 16 bits, which are multiplied when they are packed. Not for graphs that are
+    saved. True if anything changed."""
+    return _HalfRewriter(graph).apply(_RULES)
+
+
+class _HalfRewriter(Rewriter):
+    """One that may multiply weights of 16 bits."""
 
 
 def _layer(rewriter: Rewriter, value: Value | None) -> Node | None:
@@ -43,21 +55,19 @@ def _axis(layer: Node) -> int:
 def _per_channel(constant: Value, value: Value, axis: int) -> Array | None:
     """float64 ``[channels]`` of a constant that varies along one axis of `value` only."""
     rank = value.type.rank
-    data = constant.data
-    if data is None or data.ndim > rank:
+    if not constant.is_constant or constant.type.rank > rank:
         return None
-    shape = (1,) * (rank - data.ndim) + data.shape
+    shape = (1,) * (rank - constant.type.rank) + constant.shape
     channels = value.shape[axis]
     if any(dim != 1 for i, dim in enumerate(shape) if i != axis) or shape[axis] not in (1, channels):
         return None
+    data = constant.data
+    assert data is not None
     return np.broadcast_to(data.reshape(-1).astype(np.float64), (channels,))
 
 
-def _scaled_weight(layer: Node, scale: Array) -> Array:
-    weight = layer.inputs[1]
-    assert weight is not None
-    assert weight.data is not None
-    data = weight.data.astype(np.float64)
+def _scaled_weight(layer: Node, weight: Array | Lazy, scale: Array) -> Array:
+    data = dense(weight).astype(np.float64)
     if not layer.op.name.startswith("conv_transpose"):
         return data * scale.reshape(-1, *(1,) * (data.ndim - 1))
     groups = layer.attrs["groups"]
@@ -66,15 +76,21 @@ def _scaled_weight(layer: Node, scale: Array) -> Array:
     return (grouped * scale.reshape(groups, 1, per_group, *(1,) * len(kernel))).reshape(data.shape)
 
 
-def _rebuild(rewriter: Rewriter, layer: Node, scale: Array | None, shift: Array | None) -> Value:
-    """The layer followed by ``* scale + shift``, as a layer."""
+def _rebuild(rewriter: Rewriter, layer: Node, scale: Array | None, shift: Array | None) -> Value | None:
+    """The layer followed by ``* scale + shift``, as a layer; None where weights of 16 bits would have to change."""
     x, weight, bias = layer.inputs[:3]
     assert weight is not None
+    stored = weight.stored
+    assert stored is not None
     dtype = weight.dtype
     b = rewriter.builder
+    if scale is not None and isinstance(stored, Half) and not isinstance(rewriter, _HalfRewriter):
+        return None
     total = np.zeros(layer.output.shape[_axis(layer)]) if bias is None or bias.data is None else bias.data.astype("f8")
     if scale is not None:
-        weight = b.constant(_scaled_weight(layer, scale).astype(dtype), weight.name or "weight")
+        scaled = partial(_scaled_weight, layer, stored, scale)
+        made = Computed(stored, scaled) if isinstance(stored, Lazy) else scaled().astype(dtype)
+        weight = b.constant(made, weight.name or "weight")
         total = total * scale
     if shift is not None:
         total = total + shift
@@ -98,8 +114,9 @@ def _fold_batch_norm(rewriter: Rewriter, node: Node) -> Value | None:
     shift = (0.0 if bias is None else bias) - mean * scale
     layer = _layer(rewriter, x)
     axis = channel_axis(x.type.rank, node.attrs["layout"])
-    if layer is not None and _axis(layer) == axis:
-        return _rebuild(rewriter, layer, scale, shift)
+    folded = _rebuild(rewriter, layer, scale, shift) if layer is not None and _axis(layer) == axis else None
+    if folded is not None:
+        return folded
     shape = [-1 if i == axis else 1 for i in range(x.type.rank)]
     b = rewriter.builder
     scaled = b.mul(x, scale.reshape(shape).astype(x.dtype))

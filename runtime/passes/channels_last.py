@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..ir import Graph, Node, State, Value, constant, make_node
+from ..ir import Graph, Node, State, Value, make_node, rearranged
 from ..types import DimLike
 from .axes import axis_groups
 
@@ -94,8 +94,8 @@ class _Walk:
         if key not in self.made:
             shape = [value.shape[d] for d in dims]
             moved = [d for d in dims if value.shape[d] != 1]
-            if value.data is not None:
-                self.made[key] = constant(np.transpose(value.data, dims), value.name)
+            if value.is_constant:
+                self.made[key] = rearranged(value, lambda array: np.transpose(array, dims))
             elif moved == sorted(moved):
                 self.made[key] = self.emit("reshape", [value], {"shape": tuple(shape)}).output
             else:
@@ -164,8 +164,8 @@ class _Walk:
         if missing:
             shape = (1,) * missing + tuple(self.holding(value).value.shape[a] for a in self.holding(value).perm)
             flat = self.logical(value)
-            if flat.data is not None:
-                value = constant(flat.data.reshape([int(d) for d in shape]), value.name)
+            if flat.is_constant:
+                value = rearranged(flat, lambda array: array.reshape([int(d) for d in shape]))
             else:
                 value = self.emit("reshape", [flat], {"shape": shape}).output
         return self.in_order(value, perm)

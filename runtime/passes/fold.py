@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import RushlightError
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Half, Node, Value
 from ..ops import Array
 from ..types import Dim
+from .halves import fold_halves
 from .rewrite import Rewriter, Rule
 
 GROWTH = 4
@@ -33,7 +34,7 @@ def _fold(rewriter: Rewriter, node: Node) -> list[Value] | None:
     inputs = [value for value in node.inputs if value is not None]
     if not all(value.is_constant for value in inputs) or _is_symbolic(node):
         return None
-    read = sum(value.data.nbytes for value in inputs if value.data is not None)
+    read = sum(value.stored.nbytes for value in inputs if value.stored is not None)
     made = sum(int(np.prod(out.type.static_shape())) * out.dtype.itemsize for out in node.outputs)
     if made > max(SMALL, GROWTH * read):
         return None
@@ -41,13 +42,20 @@ def _fold(rewriter: Rewriter, node: Node) -> list[Value] | None:
     if results is None:
         return None
     constants = zip(results, node.outputs, strict=True)
-    return [rewriter.builder.constant(array.astype(out.dtype), out.name or "constant") for array, out in constants]
+    return [rewriter.builder.constant(_as(array, out), out.name or "constant") for array, out in constants]
 
 
-def _compute(node: Node) -> tuple[Array, ...] | None:
+def _as(array: Array | Half, out: Value) -> Array | Half:
+    return array if isinstance(array, Half) else array.astype(out.dtype)
+
+
+def _compute(node: Node) -> tuple[Array | Half, ...] | None:
     """The node's results; None where it has none, such as an index out of range: that is for the run to report."""
     try:
         with np.errstate(all="ignore"):
+            halves = fold_halves(node)
+            if halves is not None:
+                return (halves,)
             return node.op.run_reference([None if v is None else v.data for v in node.inputs], node.attrs)
     except (ArithmeticError, LookupError, ValueError, RushlightError):
         return None

@@ -47,4 +47,4 @@ def is_pointwise(node: Node) -> bool:
         return is_activation(node)
     if node.op.family != "binary" or node.inputs[0] is None or node.inputs[0].is_constant:
         return False
-    return all(value is not None and value.data is not None and value.data.size == 1 for value in node.inputs[1:])
+    return all(value is not None and value.stored is not None and value.stored.size == 1 for value in node.inputs[1:])

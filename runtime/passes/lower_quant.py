@@ -109,7 +109,7 @@ class _Lower:
         own_residual = node.inputs[3]
         if x is None or kernel is None or own_residual is not None or node.attrs["activation"] != "none":
             return None
-        if bias is not None and bias.data is None:
+        if bias is not None and not bias.is_constant:
             return None
         scale_out, zero_out = column_parameters(quantize)
         w, w_scale = kernel
@@ -139,7 +139,7 @@ class _Lower:
         x = self.reader.quantized(node.inputs[0])
         kernel = weight(node.inputs[1])
         bias, residual = node.inputs[2], node.inputs[3]
-        if x is None or kernel is None or residual is not None or (bias is not None and bias.data is None):
+        if x is None or kernel is None or residual is not None or (bias is not None and not bias.is_constant):
             return None
         if self.feeds_integer(node):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Node, Value, dense
 from ..ops.windows import channel_axis
 from .rewrite import Rewriter, Rules, array_of, scalar_of, with_constant
 
@@ -123,12 +123,12 @@ def _channel_parameter(rewriter: Rewriter, value: Value, norm: Node) -> Value | 
     """`value` as a vector, if it is a constant that has the shape of the channels but for axes of size 1."""
     rank = norm.output.type.rank
     axis = channel_axis(rank, norm.attrs["layout"])
-    if value.data is None or value.type.rank > rank:
+    if value.stored is None or value.type.rank > rank:
         return None
-    shape = (1,) * (rank - value.type.rank) + value.data.shape
+    shape = (1,) * (rank - value.type.rank) + value.shape
     if shape != tuple(dim if i == axis else 1 for i, dim in enumerate(norm.output.shape)):
         return None
-    return rewriter.builder.constant(value.data.reshape(-1), value.name or "weight")
+    return rewriter.builder.constant(dense(value.stored).reshape(-1), value.name or "weight")
 
 
 def _parameter(rewriter: Rewriter, value: Value, norm: Node) -> Value | None:

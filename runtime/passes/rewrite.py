@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..errors import ShapeError, UnsupportedError
-from ..ir import Graph, GraphBuilder, Node, Value
+from ..ir import Graph, GraphBuilder, Node, Value, dense
 from ..ops import Array
 
 Result: TypeAlias = "Value | Sequence[Value] | None"
@@ -103,8 +103,9 @@ def array_of(value: Value | None) -> Array | None:
 
 def scalar_of(value: Value | None) -> float | None:
     """The number in a constant with one element, None for any other value."""
-    data = array_of(value)
-    return float(data.reshape(-1)[0]) if data is not None and data.size == 1 else None
+    if value is None or value.stored is None or value.stored.size != 1:
+        return None
+    return float(dense(value.stored).reshape(-1)[0])
 
 
 def is_close(value: float | None, wanted: float) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Node, Value, dense
 from ..types import Dim, DimLike
 from .axes import axis_groups
 from .rewrite import Rewriter, Rule, Rules, scalar_of, with_constant
@@ -262,8 +262,8 @@ def merge_equal(graph: Graph) -> bool:
 
 
 def _key(value: Value | None) -> Any:
-    if value is not None and value.data is not None and value.data.nbytes <= DEDUPLICATED:
-        return (value.dtype.name, value.data.shape, value.data.tobytes())
+    if value is not None and value.stored is not None and value.stored.nbytes <= DEDUPLICATED:
+        return (value.dtype.name, value.shape, dense(value.stored).tobytes())
     return value
 
 

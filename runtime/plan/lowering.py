@@ -26,7 +26,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Lazy, Node, Value
 from ..ops import Array
 from ..types import DimLike, TensorType, dense_strides
 from .bands import ImageRows
@@ -72,7 +72,7 @@ class Packed:
 
     row: KernelRow
     params: bytes
-    src: Array
+    src: Array | Lazy
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +191,10 @@ class Lowering:
         """Memory, 64-byte aligned, for the steps of this node; scratch of single threads is the kernel's own."""
         return Temporary(size_bytes)
 
-    def packed(self, row: KernelRow, params: Mapping[str, Param], src: Array) -> Packed:
+    def packed(self, row: KernelRow, params: Mapping[str, Param], src: Array | Lazy) -> Packed:
         """A constant in the layout of `row`; `params` are the static parameters that the family's packing reads (the
-        family's other fields are zero), `src` is described in the family's header.
+        family's other fields are zero), `src` is described in the family's header; a lazy one is read
+        when it is packed.
 
         Packed bytes may come from a file that nobody vouches for: kernels take them as numbers, never as offsets."""
         return Packed(row, self.backend.packing_params(row, params), src)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..ir import Graph, verify
 from ..passes import canonicalize, clean, fuse_epilogues
-from ..passes.channels import fold_channels
+from ..passes.channels import fold_channels, fold_half_channels
 from ..passes.channels_last import channels_last
 from ..passes.decompose import decompose
 from ..passes.fold import fold_constants
@@ -22,6 +22,7 @@ def prepare(graph: Graph, backend: Backend) -> Graph:
     lacks a kernel for, where they have a decomposition."""
     out = graph.clone()
     canonicalize(out)
+    fold_half_channels(out)
     if lower_quant(out):
         fold_constants(out, kept=())
     fuse_epilogues(out)

@@ -9,7 +9,7 @@ from itertools import accumulate
 import numpy as np
 
 from ..errors import FormatError
-from ..ir import Value
+from ..ir import Lazy, Value, backing, dense
 from ..mapping import prefer_huge_pages, release
 from ..ops import Array
 from ..program import PackedWeight
@@ -24,15 +24,16 @@ def pack_weights(
     packing needs them: zeros without memory of their own take their place."""
 
     def pack(weight: Packed, out: Array) -> None:
-        backend.pack(weight.row, weight.params, np.ascontiguousarray(weight.src), out)
-        release(weight.src)
+        backend.pack(weight.row, weight.params, dense(weight.src), out)
+        release(backing(weight.src))
 
     holders: dict[
         int, list[Value | Packed]
     ] = {}  # of one array: constants, and the weights that are still to be packed
     for value in unread:
-        holders.setdefault(id(value.data), []).append(value)
-    sources = [id(weight.src) for weight in weights]
+        if value.stored is not None:
+            holders.setdefault(id(backing(value.stored)), []).append(value)
+    sources = [id(backing(weight.src)) for weight in weights]
     last = {source: index for index, source in enumerate(sources)}
     for source, weight in zip(sources, weights, strict=True):
         if source in holders:
@@ -56,11 +57,11 @@ def _discard(holders: Sequence[Value | Packed]) -> None:
     for holder in holders:
         if isinstance(holder, Packed):
             holder.src = _stand_in(holder.src)
-        elif holder.data is not None:
-            holder.data = _stand_in(holder.data)
+        elif holder.stored is not None:
+            holder.stored = _stand_in(holder.stored)
 
 
-def _stand_in(array: Array) -> Array:
+def _stand_in(array: Array | Lazy) -> Array:
     return np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 

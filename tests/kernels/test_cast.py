@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+
+from rushlight.runtime.ir import Half
 
 from .harness import Array, available_rows, run, same_bits
 from .test_binary import strides
 
 SHORT = {"f32": np.float32, "f64": np.float64, "s64": np.int64, "s32": np.int32, "s16": np.int16, "s8": np.int8,
-         "u8": np.uint8, "b8": np.bool_}  # fmt: skip
+         "u8": np.uint8, "b8": np.bool_, "f16": np.float16, "bf16": np.uint16}  # fmt: skip
 ids = {"ids": lambda row: row.symbol}
 CAST_ROWS = available_rows("cast")
 WHERE_ROWS = available_rows("where")
@@ -33,7 +36,8 @@ def values(dtype: Any, n: int) -> Array:
     if np.dtype(dtype).kind == "f":
         wild = [np.nan, np.inf, -np.inf, 0.5, -0.5, -0.0, 254.9, 255.5, 256, -1.5, 127.5, 128, -128.5, -129, 32767.9,
                 2.0**31, -(2.0**31), 2.0**31 - 128, 2.0**63, -(2.0**63), 2.0**62, 1e30, -1e30]  # fmt: skip
-        return np.concatenate([np.array(wild), rng.normal(0, 200, n)])[:n].astype(dtype)
+        with np.errstate(over="ignore"):
+            return np.concatenate([np.array(wild), rng.normal(0, 200, n)])[:n].astype(dtype)
     info = np.iinfo(dtype)
     return np.concatenate([[info.min, info.max, 0], rng.integers(info.min, info.max, n)])[:n].astype(dtype)
 
@@ -54,9 +58,11 @@ def converted(x: Array, to: Any) -> Array:
 def test_cast(row: Any, n: int) -> None:
     source, target = dtypes(row.types)
     x = values(source, n)
+    if row.types.startswith("bf16"):
+        x = values(np.uint16, n)
     with np.errstate(over="ignore"):
         expected = {
-            "cast": lambda: converted(x, target),
+            "cast": lambda: Half(x).read() if row.types.startswith("bf16") else converted(x, target),
             "logical_not": lambda: x == 0,
             "neg": lambda: np.negative(x),
             "abs": lambda: np.abs(x),
@@ -66,6 +72,26 @@ def test_cast(row: Any, n: int) -> None:
     if np.dtype(source).itemsize == np.dtype(target).itemsize:
         again = run(row, {"x": x, "out": np.zeros(n, target)}, {"n": n}, in_place="x", threads=2)
         assert same_bits(again, expected)
+
+
+def test_halves_are_converted_as_by_pytorch() -> None:
+    """Every half there is, NaN payloads, infinities and denormals included, and every float beside a tie."""
+    every = np.arange(1 << 16, dtype=np.uint16)
+    ties = (every.astype(np.uint32)[:, None] << 13) + np.uint32(112 << 23) + np.array([0, 1, 2], np.uint32) * 0xFFF
+    floats = np.concatenate([ties.reshape(-1) + step for step in (0, 1, 2)]).astype(np.uint32)
+    tiny = np.float32(2.0**-25) * np.arange(-4096, 4096, dtype=np.float32)
+    wide = np.concatenate([floats.view(np.float32), tiny, np.nextafter(tiny, np.float32(np.inf))])
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = torch.from_numpy(wide).to(torch.float16).numpy()
+    for row in CAST_ROWS:
+        if row.types == "f32f16":
+            out = run(row, {"x": wide, "out": np.zeros(wide.size, np.float16)}, {"n": wide.size})
+            assert same_bits(out, narrow)
+        elif row.types in ("f16f32", "bf16f32"):
+            kind = torch.float16 if row.types == "f16f32" else torch.bfloat16
+            expected = torch.from_numpy(every).view(kind).float().numpy()
+            out = run(row, {"x": every, "out": np.zeros(every.size, np.float32)}, {"n": every.size})
+            assert same_bits(out, expected)
 
 
 def test_every_nonzero_byte_is_true() -> None:

@@ -7,43 +7,43 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...ir import Node, Value
+from ...ir import Lazy, Node, Value
 from ...ops import Array
 from ...plan.bands import ImageRows, Part, Window
 from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
 from ...types import DimLike, product
 from ..winograd import choose_exact_tile, choose_tile
-from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm
+from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm, gemm_weight
 from .images import PartParams, window_rows
 
 
 def lower_conv(node: Node, lower: Lowering) -> bool:
     x, weight = node.inputs[:2]
-    if x is None or weight is None or weight.data is None or node.attrs["layout"] != "NHWC":
+    if x is None or weight is None or weight.stored is None or node.attrs["layout"] != "NHWC":
         return False
-    groups, (outputs, k) = node.attrs["groups"], weight.data.shape[:2]
+    groups, (outputs, k) = node.attrs["groups"], weight.shape[:2]
     if groups == outputs and k == 1 and groups > 1:
-        return _lower_depthwise(node, lower, x, weight, weight.data)
+        return _lower_depthwise(node, lower, x, weight, weight.stored)
     types = "".join(short_dtype(value.dtype) for value in (x, weight, node.output))
     row = lower.find("winograd", "winograd", "f32" if types == "f32f32f32" else types)
     direct = find_gemm(lower, x, weight, node.output)
-    tile = _winograd_tile(node, weight.data, direct.isa if direct else "")
+    tile = _winograd_tile(node, weight.stored, direct.isa if direct else "")
     if row and tile:
-        return _lower_winograd(node, lower, row, x, weight.data, *tile)
-    return _lower_product(node, lower, x, weight, weight.data)
+        return _lower_winograd(node, lower, row, x, weight.stored, *tile)
+    return _lower_product(node, lower, x, weight, weight.stored)
 
 
-def _winograd_tile(node: Node, filters: Array, direct_isa: str) -> tuple[int, int] | None:
+def _winograd_tile(node: Node, filters: Array | Lazy, direct_isa: str) -> tuple[int, int] | None:
     """The tile with which Winograd's method pays for a convolution, and in how many parts it sums channels; None where
     the direct sum is better."""
     height, width = node.output.shape[1:3]
-    if filters.dtype == np.float32:
+    if isinstance(filters, Lazy) or filters.dtype == np.float32:
         tile = choose_tile(node.attrs, filters.shape, height, width)
         return None if tile is None else (tile, 1)
     return choose_exact_tile(node.attrs, filters, height, width, direct_isa)
 
 
-def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array) -> bool:
+def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array | Lazy) -> bool:
     types = "".join(short_dtype(value.dtype) for value in (x, weight, node.output))
     row = lower.find("depthwise", "depthwise", "f32" if types == "f32f32f32" else types)
     if row is None:
@@ -68,7 +68,7 @@ def _lower_depthwise(node: Node, lower: Lowering, x: Value, weight: Value, filte
 
 
 def _lower_winograd(
-    node: Node, lower: Lowering, row: KernelRow, x: Value, filters: Array, tile: int, parts: int
+    node: Node, lower: Lowering, row: KernelRow, x: Value, filters: Array | Lazy, tile: int, parts: int
 ) -> bool:
     outputs, c, kh, kw = filters.shape
     groups = node.attrs["groups"]
@@ -94,7 +94,7 @@ def _lower_winograd(
     return True
 
 
-def _lower_product(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array) -> bool:
+def _lower_product(node: Node, lower: Lowering, x: Value, weight: Value, filters: Array | Lazy) -> bool:
     row = find_gemm(lower, x, weight, node.output)
     if row is None:
         return False
@@ -109,7 +109,7 @@ def _lower_product(node: Node, lower: Lowering, x: Value, weight: Value, filters
     }  # fmt: skip
     static = {**NEUTRAL, **kernel, "src_zero_point": epilogue.get("src_zero_point", 0)}
     macs = product(node.output.shape) * k * kh * kw
-    packed = lower.packed(row, static, filters)
+    packed = lower.packed(row, static, gemm_weight(weight))
     ow = node.output.shape[2]
     is_matrix = "oh" not in params
 

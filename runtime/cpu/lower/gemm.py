@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import Node, Value
+from ...ir import Half, Lazy, Node, Value
+from ...ops import Array
 from ...plan.bands import ImageRows
 from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
 from ...types import DimLike, floordiv, product
@@ -20,6 +21,10 @@ NEUTRAL: Mapping[str, Param] = {
     "weight_is_kn": 0, "src_zero_point": 0, "residual_scale": 0.0, "panel_columns": 0, "tile_rows": 0,
 }  # fmt: skip
 """One product of one row; what it lacks (n, k, dst_row, activation) every call has to say."""
+
+
+HALF_NAMES: Mapping[str, str] = {"float16": "f16", "bfloat16": "bf16"}
+"""The kernel tables' names of 16-bit formats."""
 
 
 def epilogue_params(attrs: Mapping[str, Any], out: Value) -> dict[str, Param]:
@@ -58,23 +63,30 @@ def epilogue_operands(node: Node) -> dict[str, Operand]:
 
 def find_gemm(lower: Lowering, x: Value, weight: Value, out: Value) -> KernelRow | None:
     """The kernel for these operands, None where there is none."""
-    return lower.find("gemm", "gemm", "".join(short_dtype(v.dtype) for v in (x, weight, out)))
+    name = HALF_NAMES[weight.stored.format] if isinstance(weight.stored, Half) else short_dtype(weight.dtype)
+    return lower.find("gemm", "gemm", short_dtype(x.dtype) + name + short_dtype(out.dtype))
+
+
+def gemm_weight(weight: Value) -> Array | Lazy:
+    """What the kernel of `find_gemm` packs: halves as they are."""
+    assert weight.stored is not None
+    return weight.stored.bits if isinstance(weight.stored, Half) else weight.stored
 
 
 def lower_linear(node: Node, lower: Lowering) -> bool:
     x, weight = node.inputs[:2]
-    if x is None or weight is None or weight.data is None:
+    if x is None or weight is None or not weight.is_constant:
         return False
     row = find_gemm(lower, x, weight, node.output)
     if row is None:
         return False
-    n, k = weight.data.shape
+    n, k = weight.shape
     m = product(x.shape[:-1])
     params = epilogue_params(node.attrs, node.output) | {
         "images": m, "n": n, "k": k, "src_image": k, "dst_row": n, "residual_row": n,
     }  # fmt: skip
     static = {**NEUTRAL, "n": n, "k": k, "src_zero_point": params.get("src_zero_point", 0)}
-    packed = lower.packed(row, static, weight.data)
+    packed = lower.packed(row, static, gemm_weight(weight))
     emit_gemm(node, lower, row, packed, {"src": x, **epilogue_operands(node)}, params, m * n * k)
     return True
 
@@ -90,7 +102,7 @@ def lower_matmul(node: Node, lower: Lowering) -> bool:
     right = b.shape if b.type.rank > 1 else (*b.shape, 1)
     m, k, n = left[-2], left[-1], right[-1]
     dims = _merge_batch(left[:-2], right[:-2])
-    if b.data is not None and not (isinstance(k, int) and isinstance(n, int)):
+    if b.is_constant and not (isinstance(k, int) and isinstance(n, int)):
         return False
     if len(dims) == 1 and dims[0].right == 0:  # one matrix for all rows
         m, dims = m * dims[0].size, []
@@ -105,9 +117,9 @@ def lower_matmul(node: Node, lower: Lowering) -> bool:
         "weight_batch": [d.right for d in batch], **activation_params({"activation": "none"}),
     }  # fmt: skip
     weight: Operand
-    if b.data is not None:
+    if b.is_constant:
         static = {**NEUTRAL, "n": n, "k": k, "weights": matrices, "weight_is_kn": 1}
-        weight = lower.packed(row, static, b.data)
+        weight = lower.packed(row, static, gemm_weight(b))
     else:
         pack = lower.find("pack", "pack_b", "f32f32")
         if pack is None or pack.nr != row.nr:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...ir import Node, Value
-from ...plan.lowering import Fault, Lowering, Param, Rule, short_dtype
+from ...ir import Half, Node, Value
+from ...plan.lowering import Fault, Lowering, Operand, Param, Rule, short_dtype
 from ...types import DimLike, dense_strides, product
 from ..strides import Loop, collapse
+from .gemm import HALF_NAMES
 
 MAX_AXES = 8
 """Axes that the kernels' parameters have room for."""
@@ -63,7 +64,8 @@ def _emit(
     loops = collapse(loops) if loops else [Loop(1, [0, 0])]
     if kernel is None or max(len(loops), len(points)) > MAX_AXES:
         return False
-    item = x.dtype.itemsize
+    widen = lower.find("cast", "cast", f"{HALF_NAMES[x.stored.format]}f32") if isinstance(x.stored, Half) else None
+    item = x.dtype.itemsize if widen is None else 2
     params: dict[str, Param] = {
         "rank": len(loops),
         "dims": [loop.size for loop in loops],
@@ -74,7 +76,14 @@ def _emit(
         "point_stride": [stride * item for _, stride in points],
         "row": row * item,
     }
-    lower.step(node, kernel, {"x": x, "index": index, "out": node.output, "fault": Fault()}, params)
+    operands: dict[str, Operand] = {"x": x, "index": index, "out": node.output, "fault": Fault()}
+    if widen is None or not isinstance(x.stored, Half):
+        lower.step(node, kernel, operands, params)
+        return True
+    size = node.output.type.size
+    rows = lower.temporary(size * item)
+    lower.step(node, kernel, {**operands, "x": lower.constant(x.stored.bits), "out": rows}, params)
+    lower.step(node, widen, {"x": rows, "out": node.output}, {"n": size})
     return True
 
 

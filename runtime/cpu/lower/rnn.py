@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...ir import Node, Value
+from ...ir import Lazy, Node, Value
 from ...ops import Array
 from ...plan.lowering import At, KernelRow, Lowering, Operand, Param, Recurrence, Rule
 from ...types import DimLike, floordiv
+
+_WEIGHTS: Mapping[str, str] = {"w_ih": "input_weight", "w_hh": "weight"}
+"""The kernel's names of an operator's weights."""
 
 
 def lower_rnn(node: Node, lower: Lowering) -> bool:
@@ -21,21 +24,26 @@ def lower_rnn(node: Node, lower: Lowering) -> bool:
     if row is None or x is None or x.dtype != np.float32 or x.shape[2] == 0:
         return False
     values = {name: value for name, value in given.items() if name not in ("x", "h0", "c0") and value is not None}
-    arrays = {name: value.data for name, value in values.items() if value.data is not None}
-    if len(arrays) < len(values):
+    if not all(value.is_constant for value in values.values()):
         return False
-    constants = _constants(node.op.name, arrays)
-    for direction in range(len(arrays["w_hh"])):
-        own = {name: np.ascontiguousarray(array[direction]) for name, array in constants.items()}
-        _lower_direction(node, lower, row, direction, own, given)
+    weights = {
+        _WEIGHTS[name]: value.stored for name, value in values.items() if name in _WEIGHTS and value.stored is not None
+    }
+    vectors = _vectors(
+        node.op.name,
+        {name: value.data for name, value in values.items() if name not in _WEIGHTS and value.data is not None},
+    )
+    for direction in range(values["w_hh"].shape[0]):
+        own_weights = {name: stored[direction] for name, stored in weights.items()}
+        own_vectors = {name: np.ascontiguousarray(array[direction]) for name, array in vectors.items()}
+        _lower_direction(node, lower, row, direction, own_weights, own_vectors, given)
     return True
 
 
-def _constants(op: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The kernel's constant operands, of all directions. A layer's biases join where the arithmetic allows it: that of
+def _vectors(op: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The kernel's constant vectors, of all directions. A layer's biases join where the arithmetic allows it: that of
     the state's product in a GRU's last gate stays, the reset gate multiplies it."""
-    names = {"w_ih": "input_weight", "w_hh": "weight", "scale": "scale", "bias": "bias"}
-    constants = {names[name]: array for name, array in arrays.items() if name in names}
+    constants = {name: arrays[name] for name in ("scale", "bias") if name in arrays}
     b_ih, b_hh = arrays.get("b_ih"), arrays.get("b_hh")
     if b_hh is not None and op == "gru":
         shared = b_hh.shape[1] // 3 * 2
@@ -52,10 +60,11 @@ def _lower_direction(
     lower: Lowering,
     row: KernelRow,
     direction: int,
-    constants: Mapping[str, Array],
+    weights: Mapping[str, Array | Lazy],
+    vectors: Mapping[str, Array],
     given: Mapping[str, Value | None],
 ) -> None:
-    weight = constants["weight"]
+    weight = weights["weight"]
     outputs, hidden = weight.shape
     x = given["x"]
     assert x is not None
@@ -63,7 +72,7 @@ def _lower_direction(
     batch_first = node.attrs["batch_first"]
     steps, batch = (second, first) if batch_first else (first, second)
     directions = node.outputs[0].shape[2] // hidden
-    is_layer = "input_weight" in constants
+    is_layer = "input_weight" in weights
     inputs = width if is_layer else 0
     params: dict[str, Param] = {
         "steps": steps, "rows": batch, "hidden": hidden, "is_reverse": int(node.attrs["reverse"] or direction == 1),
@@ -79,12 +88,10 @@ def _lower_direction(
     operands: dict[str, Operand] = {
         "x": x if is_layer else At(x, direction * outputs * 4), "y": At(y, direction * hidden * 4)
     }  # fmt: skip
-    for name, array in constants.items():
-        if name.endswith("weight"):
-            depth = {"inputs": inputs} if name == "input_weight" else {}
-            operands[name] = lower.packed(row, {"hidden": hidden, **depth}, array)
-        else:
-            operands[name] = lower.constant(array)
+    for name, stored in weights.items():
+        depth = {"inputs": inputs} if name == "input_weight" else {}
+        operands[name] = lower.packed(row, {"hidden": hidden, **depth}, stored)
+    operands |= {name: lower.constant(array) for name, array in vectors.items()}
     offset = direction * batch * hidden * 4
     for name, value in zip(("hn", "cn"), node.outputs[1:], strict=False):
         operands[name] = At(value, offset)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rushlight.cli.table import format_table
 from rushlight.runtime.format import read_program
-from rushlight.runtime.ir import Graph
+from rushlight.runtime.ir import Graph, backing
 from rushlight.runtime.program import Program
 
 EXAMPLE = """example:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe(graph: Graph) -> list[str]:
-    constants = [value.data for value in graph.constants() if value.data is not None]
+    constants = [backing(value.stored) for value in graph.constants() if value.stored is not None]
     lines = [f"  input     {value.name}: {value.type}" for value in graph.inputs]
     lines += [f"  state     {state.name}: {state.before.type}" for state in graph.states]
     lines += [f"  output    {name}: {value.type}" for name, value in graph.outputs]

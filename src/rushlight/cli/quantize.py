@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rushlight.cli.progress import counters
 from rushlight.quant import quantize
+from rushlight.quant.halves import SCHEMES as HALVES
 from rushlight.quant.quantize import OBSERVERS, SCHEMES
 from rushlight.quant.report import closeness
 from rushlight.runtime.errors import QuantizationError, describe
@@ -19,15 +20,16 @@ from rushlight.runtime.model import Model
 
 EXAMPLE = """example:
   rushlight quantize model.rush --data calibration.npz -o model_int8.rush
-  rushlight quantize model.rush --data calibration.npz -o model_int8.rush --eval accuracy:top1 --max-drop 0.005"""
+  rushlight quantize model.rush --data calibration.npz -o model_int8.rush --eval accuracy:top1 --max-drop 0.005
+  rushlight quantize model.rush --scheme bf16-weight -o model_bf16.rush"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Make an int8 program of a float one, calibrated on data."
+    parser.description = "Make an int8 program of a float one, calibrated on data, or store its weights in 16 bits."
     parser.epilog = EXAMPLE
     parser.add_argument("model", type=Path, metavar="MODEL.rush")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DATA.npz", help="one array an input, samples first"
+        "--data", type=Path, metavar="DATA.npz", help="one array an input, samples first; int8 needs it"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.rush")
     parser.add_argument("--scheme", choices=SCHEMES, default=SCHEMES[0], help="what to quantize, and how")
@@ -75,13 +77,14 @@ def run(args: argparse.Namespace) -> int:
         )
     quantized.save(args.output)
     recipe = quantized.provenance["quantization"]
-    print(f"{args.output}: {len(recipe['layers'])} layers are int8, {args.output.stat().st_size:,} bytes")
+    done = f"weights are {HALVES[args.scheme]}" if args.scheme in HALVES else "layers are int8"
+    print(f"{args.output}: {len(recipe['layers'])} {done}, {args.output.stat().st_size:,} bytes")
     for told in closeness(recipe):
         print(f"closeness   {told}")
     for row in recipe["float_layers"]:
         print(f"float       {row['operator']} {row['weight']}: {row['why']}")
     if "score" in recipe:
-        print(f"score       float {recipe['score']['float']:.6g}, int8 {recipe['score']['int8']:.6g}")
+        print(f"score       {', '.join(f'{name} {value:.6g}' for name, value in recipe['score'].items())}")
     return 0
 
 

@@ -3,6 +3,7 @@
 //   cast         the value in the other dtype. Float to integer truncates towards zero and saturates, NaN becomes 0;
 //                a narrower integer takes the low bits. To b8: 1 where the value is not zero (NaN is not). From b8: 0
 //                or 1.
+//                bf16, the upper half of a float32, is only read. To f16: to nearest even.
 //   logical_not  1 where x is zero, else 0
 //   neg, abs     of integers; the least one stays as it is
 //

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cast/cast.h"
+#include "kernels/vec/half.h"
 #include "kernels/vec/vec.h"
 
 namespace rushlight {
@@ -9,6 +10,12 @@ namespace {
 
 struct Bool {
   uint8_t byte;
+};
+struct Half {
+  uint16_t bits;
+};
+struct BHalf {
+  uint16_t bits;
 };
 
 template <class T>
@@ -19,6 +26,8 @@ template <>
 constexpr bool is_float<double> = true;
 
 RL_INLINE int to_number(Bool x) { return x.byte != 0; }
+RL_INLINE float to_number(Half x) { return widen_f16(x.bits); }
+RL_INLINE float to_number(BHalf x) { return widen_bf16(x.bits); }
 template <class T>
 RL_INLINE T to_number(T x) {
   return x;
@@ -44,6 +53,8 @@ struct Casting {
     const auto value = to_number(x);
     if constexpr (__is_same(To, Bool)) {
       return {uint8_t(value != 0)};
+    } else if constexpr (__is_same(To, Half)) {
+      return {narrow_f16(value)};
     } else if constexpr (is_float<From> && !is_float<To>) {
       return saturate<To>(value);
     } else {

@@ -24,11 +24,24 @@ struct StepS16x2 {
   }
 };
 
+constexpr GemmKernel kF32 = narrow_kernel<TileF32By<StepF32Lane>, float>(GemmStep::f32, tiles_gemm_f32f32f32_6x16_neon);
+
+template <V (*Load)(const uint16_t*)>
+constexpr GemmKernel half_kernel(const GemmTiles& tiles) {
+  return reading_halves<Load>(narrow_kernel<TileF32By<HalfStep<StepF32Lane, Load>>, float>(GemmStep::f32, tiles), kF32);
+}
+
 }  // namespace
 
-void gemm_f32f32f32_6x16_neon(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel =
-      narrow_kernel<TileF32By<StepF32Lane>, float>(GemmStep::f32, tiles_gemm_f32f32f32_6x16_neon);
+void gemm_f32f32f32_6x16_neon(const Call& call, int64_t begin, int64_t end) { run_gemm(kF32, call, begin, end); }
+
+void gemm_f32f16f32_6x16_neon(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = half_kernel<load_f16>(tiles_gemm_f32f16f32_6x16_neon);
+  run_gemm(kernel, call, begin, end);
+}
+
+void gemm_f32bf16f32_6x16_neon(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = half_kernel<load_bf16>(tiles_gemm_f32bf16f32_6x16_neon);
   run_gemm(kernel, call, begin, end);
 }
 

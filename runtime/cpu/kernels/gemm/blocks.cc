@@ -13,6 +13,7 @@ constexpr int64_t kMaxRows = 240;
 constexpr int64_t kSrcBytes = 128 << 10;  // of rows in a block: they stay in L2 while the panels pass by
 constexpr int64_t kPanelBytes = 1 << 20;  // of panels in a block: they stay in L2 from one block of rows to the next
 constexpr int64_t kShortTap = 17;         // steps: below, switching pointers for every tap costs too much
+constexpr int64_t kHalfRows = 6;          // that read weights of 16 bits as they are
 constexpr int64_t kTasks = 16;            // enough for eight threads to end together
 constexpr int64_t kTaskSteps = 1 << 19;   // multiply-add steps that are worth a task: some 10 microseconds
 
@@ -109,9 +110,14 @@ GemmBlocks gemm_blocks(const GemmFormat& format, const GemmParams& p) {
   return blocks;
 }
 
+bool gemm_widens(const GemmFormat& format, int64_t rows) { return format.step_bytes < kStepBytes && rows > kHalfRows; }
+
 size_t gemm_scratch_bytes(const GemmFormat& format, const GemmParams& p) {
   const GemmBlocks blocks = gemm_blocks(format, p);
-  return size_t(GemmRows::scratch_bytes(format, p, blocks) + gemm_partial_bytes(format, blocks));
+  const int64_t sums = GemmRows::scratch_bytes(format, p, blocks) + gemm_partial_bytes(format, blocks);
+  if (blocks.tasks == 0 || !gemm_widens(format, blocks.m)) return size_t(sums);
+  const GemmLayout layout = gemm_layout(format, p);
+  return size_t(sums + layout.panel(0).granules * kGranule * layout.steps() * kStepBytes);
 }
 
 }  // namespace rushlight

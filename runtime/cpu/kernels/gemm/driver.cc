@@ -27,16 +27,19 @@ constexpr int64_t kFetchedBytes = 768 << 10, kFetchingTiles = 2;
 class GemmRun {
  public:
   GemmRun(const GemmKernel& kernel, const Call& call)
-      : kernel_(kernel),
+      : given_(kernel),
         call_(call),
         p_(*static_cast<const GemmParams*>(call.params)),
-        format_{kernel.step, kernel.granules, &kernel.tiles},
+        format_{kernel.step, kernel.granules, &kernel.tiles, kernel.step_bytes()},
         layout_(gemm_layout(format_, p_)),
         blocks_(gemm_blocks(format_, p_)),
         rows_(format_, p_, blocks_, call.scratch),
-        shares_rows_(gemm_shares_rows(format_, p_)) {
+        widens_(gemm_widens(format_, blocks_.m)),
+        kernel_(widens_ ? *kernel.single : kernel),
+        shares_rows_(gemm_shares_rows(format_, p_)),
+        partial_(call.scratch + GemmRows::scratch_bytes(format_, p_, blocks_)),
+        widened_(reinterpret_cast<float*>(partial_ + gemm_partial_bytes(format_, blocks_))) {
     tile_.taps = rows_.taps();
-    tile_.steps = layout_.steps() / rows_.taps();
     tile_.row_stride = rows_.row_stride();
     tile_.dst_row = p_.dst_row;
     tile_.residual_row = p_.residual_row;
@@ -44,7 +47,6 @@ class GemmRun {
     tile_.activation = Activation(p_.activation);
     tile_.alpha = p_.alpha;
     tile_.beta = p_.beta;
-    tile_.partial = call.scratch + rows_.scratch_bytes(format_, p_, blocks_);
     const bool is_clamp = tile_.activation == Activation::clamp, is_relu = tile_.activation == Activation::relu;
     tile_.activates = !is_clamp && !is_relu && tile_.activation != Activation::none;
     tile_.lo = is_clamp ? p_.alpha : is_relu ? 0.0f : -infinity;
@@ -85,9 +87,9 @@ class GemmRun {
       src_offset_ = src_offset;
       rows_.set(src + src_offset, m_begin_, m_end_);
     }
-    tile_.offset = shares_rows_ ? offset : 0;
+    offset_ = shares_rows_ ? offset : 0;
     const int64_t bytes = panel_end(end - 1) - layout_.panel(begin).offset;
-    if (end - begin == 1 || bytes <= kNearBytes) {
+    if (end - begin == 1 || (bytes <= kNearBytes && !widens_)) {
       run_in_turns(begin, end, bytes);
     } else {
       run_one_by_one(begin, end);
@@ -146,21 +148,37 @@ class GemmRun {
     tile_.columns = std::min(panel.granules * kGranule, p_.n - panel.column);
     tile_.scale = offset_or_null(call_.operand[kGemmScale], bias);
     tile_.bias = offset_or_null(call_.operand[kGemmBias], bias);
-    const int64_t rows = end - begin;
+    const int64_t rows = end - begin, width = panel.granules * kGranule, steps = layout_.steps();
     const int64_t tiles = ceil_div(rows, main_height(panel.granules));
-    tile_.next = matrix + next;
-    tile_.next_bytes = next_bytes;
-    tile_.chunk = tile_.steps;
-    if (tile_.taps == 1 && m_end_ - m_begin_ <= kChunkedRows && tiles > 1) {
-      const int64_t step_bytes = panel.granules * kGranule * kStepBytes;
-      tile_.chunk = gemm_chunk(tile_.steps, step_bytes);
-      tile_.next_bytes = std::min(next_bytes, tile_.chunk * step_bytes);  // which fetches what follows in its turn
-    }
     tile_.streams = tiles == 1;
-    const GemmTileFn* const variants = kernel_.variant[panel.granules - 1];
+    const int64_t step_bytes = width * layout_.step_bytes();
+    const bool is_chunked = gemm_is_chunked(format_, tile_.taps, m_end_ - m_begin_) && tiles > 1;
+    const int64_t chunk = is_chunked ? gemm_chunk(steps, widens_ ? width * kStepBytes : step_bytes) : steps;
     const GemmCut cut = gemm_cut(kernel_.tiles, panel.granules, rows, p_.tile_rows);
+    int64_t first = 0;
+    do {
+      const int64_t count = std::min(chunk, steps - first), bytes = count * step_bytes;
+      const std::byte* const packed = tile_.panel + width * layout_.header_bytes() + first * step_bytes;
+      if (widens_) given_.widen(packed, count * width, widened_);
+      tile_.weights = widens_ ? reinterpret_cast<const std::byte*>(widened_) : packed;
+      tile_.offset = offset_ + first * kStepBytes;
+      tile_.steps = count / tile_.taps;
+      tile_.is_first = first == 0;
+      tile_.is_last = first + chunk >= steps;
+      // A chunk fetches the next one in its turn; the last one, as much of what follows.
+      tile_.next = tile_.is_last ? matrix + next : packed + bytes;
+      tile_.next_bytes = !tile_.is_last ? bytes : is_chunked ? std::min(next_bytes, bytes) : next_bytes;
+      run_chunk(panel, cut, begin, end);
+      first += chunk;
+    } while (first < steps);
+  }
+
+  // All rows of one chunk.
+  void run_chunk(const GemmPanel& panel, const GemmCut& cut, int64_t begin, int64_t end) {
+    const GemmTileFn* const variants = kernel_.variant[panel.granules - 1];
     const auto run = [&](int variant, int64_t m, int64_t m_end) {
       if (m == m_end) return;
+      tile_.partial = partial_ + (m - begin) * panel.granules * kGranule * kStepBytes;
       run_tiles(variants[variant], m, m_end, panel.column);
       tile_.next_bytes = 0;
     };
@@ -183,16 +201,20 @@ class GemmRun {
     run(tile_);
   }
 
-  const GemmKernel& kernel_;
+  const GemmKernel& given_;
   const Call& call_;
   const GemmParams& p_;
   const GemmFormat format_;
   const GemmLayout layout_;
   const GemmBlocks blocks_;
   GemmRows rows_;
+  const bool widens_;         // weights of 16 bits, before tiles read them
+  const GemmKernel& kernel_;  // whose tiles these are
   const bool shares_rows_;
+  std::byte* const partial_;
+  float* const widened_;
   GemmTile tile_{};
-  int64_t m_begin_ = 0, m_end_ = 0, src_offset_ = 0, b0_ = 0, b1_ = 0;
+  int64_t offset_ = 0, m_begin_ = 0, m_end_ = 0, src_offset_ = 0, b0_ = 0, b1_ = 0;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 
 #include "kernels/gemm/driver.h"
 #include "kernels/gemm/layout.h"
@@ -69,7 +70,10 @@ const GemmTiles* const kTiles[] = {
 #undef ROW
 };
 
-GemmFormat gemm_format(const Row& row) { return {gemm_step(row), row.nr / kGranule, kTiles[&row - kRows]}; }
+GemmFormat gemm_format(const Row& row) {
+  const bool has_halves = std::string_view(row.types).find("f16") != std::string_view::npos;
+  return {gemm_step(row), row.nr / kGranule, kTiles[&row - kRows], has_halves ? kHalfBytes : kStepBytes};
+}
 
 const GemmParams& params_of(const void* params) { return *static_cast<const GemmParams*>(params); }
 

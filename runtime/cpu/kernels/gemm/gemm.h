@@ -4,6 +4,7 @@
 //   src_pixel sum[m][n]  = sum over ky, kx, c (in this order) of pixel(m, ky, kx)[c] * weight[n][c][ky][kx]
 //
 //   f32f32f32         v = sum started at bias[n], one fused multiply-add a term;   v += residual[m][n]
+//   f32f16f32, f32bf16f32   the same with weights of 16 bits, as if they were packed as float32
 //   u8s8u8, u8s8f32   v = fma(float(sum - zp * sum of weight[n]), scale[n], bias[n]);
 //                     v = fma(float(residual[m][n]), residual_scale, v) of u8, v += residual[m][n] of f32
 //
@@ -17,11 +18,11 @@
 // bytes), nothing is read or written outside of the elements named above. dst may be residual itself, and overlaps
 // nothing else. bias and residual are optional; scale belongs to the u8 types.
 //
-// pack: src is weights matrices [n][k][kh][kw], or [k][n] if weight_is_kn (kh = kw = 1), f32 or s8, dense. A column's
-// weights are stored in (ky, kx, c) order as steps of 4 bytes (one f32, four s8 or two s16), those of every ky filled
-// up to a whole step with zeros. The columns, padded to 16 with zeros, are cut into panels of at most nr columns (see
-// layout.h): int32 -zp * sum of weights a column (u8 types; 128 - zp where the kernel reads src as s8), then
-// [steps][columns][4 bytes].
+// pack: src is weights matrices [n][k][kh][kw], or [k][n] if weight_is_kn (kh = kw = 1), f32, f16, bf16 or s8, dense. A
+// column's weights are stored in (ky, kx, c) order as steps of 4 bytes (one f32, four s8 or two s16) or 2, those of
+// every ky filled up to a whole step with zeros. The columns, padded to 16 with zeros, are cut into panels of at most
+// nr columns (see layout.h): int32 -zp * sum of weights a column (u8 types; 128 - zp where the kernel reads src as s8),
+// then [steps][columns][4 bytes].
 #pragma once
 
 #include <cstddef>

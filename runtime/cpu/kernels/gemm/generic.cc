@@ -17,11 +17,26 @@ struct StepU8x4 {
   }
 };
 
+constexpr GemmKernel kF32 =
+    narrow_kernel<TileF32, float, kGenericHeights>(GemmStep::f32, tiles_gemm_f32f32f32_2x16_generic);
+
+template <V (*Load)(const uint16_t*)>
+constexpr GemmKernel half_kernel(const GemmTiles& tiles) {
+  return reading_halves<Load>(
+      narrow_kernel<TileF32By<HalfStep<StepF32, Load>>, float, kGenericHeights>(GemmStep::f32, tiles), kF32);
+}
+
 }  // namespace
 
-void gemm_f32f32f32_2x16_generic(const Call& call, int64_t begin, int64_t end) {
-  static constexpr GemmKernel kernel =
-      narrow_kernel<TileF32, float, kGenericHeights>(GemmStep::f32, tiles_gemm_f32f32f32_2x16_generic);
+void gemm_f32f32f32_2x16_generic(const Call& call, int64_t begin, int64_t end) { run_gemm(kF32, call, begin, end); }
+
+void gemm_f32f16f32_2x16_generic(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = half_kernel<load_f16>(tiles_gemm_f32f16f32_2x16_generic);
+  run_gemm(kernel, call, begin, end);
+}
+
+void gemm_f32bf16f32_2x16_generic(const Call& call, int64_t begin, int64_t end) {
+  static constexpr GemmKernel kernel = half_kernel<load_bf16>(tiles_gemm_f32bf16f32_2x16_generic);
   run_gemm(kernel, call, begin, end);
 }
 

@@ -38,6 +38,7 @@ class GemmLayout {
   // `widest` granules, or as gemm_panel_granules chooses.
   GemmLayout(GemmFormat format, int64_t n, int64_t runs, int64_t depth, int64_t widest = 0)
       : steps_(runs * ceil_div(depth, step_depth(format.step))),
+        step_bytes_(format.step_bytes),
         header_(format.step == GemmStep::f32 ? 0 : int64_t(sizeof(int32_t))),
         granules_(ceil_div(n, kGranule)),
         panels_(ceil_div(granules_, gemm_panel_granules(format.step, format.granules, granules_, steps_, widest))),
@@ -46,7 +47,8 @@ class GemmLayout {
 
   int64_t steps() const { return steps_; }
   int64_t panels() const { return panels_; }
-  int64_t column_bytes() const { return steps_ * kStepBytes + header_; }
+  int64_t step_bytes() const { return step_bytes_; }
+  int64_t column_bytes() const { return steps_ * step_bytes_ + header_; }
   int64_t header_bytes() const { return header_; }
   int64_t bytes() const { return granules_ * kGranule * column_bytes(); }
 
@@ -56,13 +58,18 @@ class GemmLayout {
   }
 
  private:
-  int64_t steps_, header_, granules_, panels_;
+  int64_t steps_, step_bytes_, header_, granules_, panels_;
   int64_t least_, wide_;  // granules of a panel; how many panels have one more
 };
 
 // Rows of a block that take panels chunk by chunk. Of more of them, keeping the sums in between costs more than reading
 // weights from L2.
 constexpr int64_t kChunkedRows = 64;
+
+// Tile registers take chunks of their own.
+inline bool gemm_is_chunked(const GemmFormat& format, int64_t taps, int64_t rows) {
+  return taps == 1 && rows <= kChunkedRows && format.step != GemmStep::u8x64;
+}
 
 // How many steps a chunk has, of a panel of so many, that it stays in L1 while all rows take it.
 inline int64_t gemm_chunk(int64_t steps, int64_t step_bytes) {
@@ -71,7 +78,7 @@ inline int64_t gemm_chunk(int64_t steps, int64_t step_bytes) {
   return ceil_div(steps, ceil_div(steps * step_bytes, bytes));
 }
 
-// The sums of whole tiles in between; no tile is higher than sixteen rows.
+// The sums of whole tiles in between; no tile that takes chunks is higher than sixteen rows.
 inline int64_t gemm_partial_bytes(const GemmFormat& format, const GemmBlocks& blocks) {
   return std::min(ceil_div(blocks.m_run, 16) * 16, kChunkedRows + 16) * format.granules * kGranule * kStepBytes;
 }

@@ -7,10 +7,9 @@ namespace rushlight {
 
 namespace {
 
-// Element: what the weights are; Stored: what a step holds several of.
-template <class Element, class Stored>
+// Element: what the weights are; Stored: what a step holds kDepth of.
+template <class Element, class Stored, int64_t kDepth = kStepBytes / int64_t(sizeof(Stored))>
 void pack_matrix(const GemmFormat& format, const GemmParams& p, const Element* src, std::byte* dst) {
-  constexpr int64_t kDepth = kStepBytes / int64_t(sizeof(Stored));
   const GemmLayout layout = gemm_layout(format, p);
   const uint32_t shift = format.step == GemmStep::s8x4 ? 128 : 0;  // of src
   const int64_t taps = p.kh * p.kw, run_steps = ceil_div(p.kw * p.k, kDepth);
@@ -54,6 +53,10 @@ void pack_weights(const GemmFormat& format, const GemmParams& p, const void* src
   for (int64_t i = 0; i < p.weights; ++i, dst += bytes) {
     switch (format.step) {
       case GemmStep::f32:
+        if (format.step_bytes < kStepBytes) {
+          pack_matrix<uint16_t, uint16_t, 1>(format, p, static_cast<const uint16_t*>(src) + i * elements, dst);
+          break;
+        }
         pack_matrix<float, float>(format, p, static_cast<const float*>(src) + i * elements, dst);
         break;
       case GemmStep::u8x4:

@@ -54,5 +54,19 @@ constexpr GemmKernel narrow_kernel(GemmStep step, const GemmTiles& tiles) {
   return kernel_of<Tile, Dst, heights, 1>(step, tiles);
 }
 
+template <V (*Load)(const uint16_t*)>
+void widen(const std::byte* packed, int64_t weights, float* to) {
+  const uint16_t* const from = reinterpret_cast<const uint16_t*>(packed);
+  for (int64_t i = 0; i < weights; i += kWidth) store(to + i, Load(from + i));
+}
+
+// `kernel` has the tiles of `single`, for weights of 16 bits.
+template <V (*Load)(const uint16_t*)>
+constexpr GemmKernel reading_halves(GemmKernel kernel, const GemmKernel& single) {
+  kernel.single = &single;
+  kernel.widen = widen<Load>;
+  return kernel;
+}
+
 }  // namespace
 }  // namespace rushlight

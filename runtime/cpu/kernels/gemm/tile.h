@@ -21,6 +21,19 @@ struct StepF32 {
   static RL_INLINE void multiply_add(V& acc, V a, V b) { acc = fma(a, b, acc); }
 };
 
+// Weights of 16 bits in place of a Step's float32.
+template <class Step, V (*Load)(const uint16_t*)>
+struct HalfStep : Step {
+  static constexpr int kWeightBytes = 2;
+  static RL_INLINE V load(const std::byte* p) { return Load(reinterpret_cast<const uint16_t*>(p)); }
+};
+
+template <class Step>
+constexpr int weight_bytes() {
+  if constexpr (requires { Step::kWeightBytes; }) return Step::kWeightBytes;
+  return 4;
+}
+
 // Low tiles read weights faster than the machine fetches them by itself, which stops at the end of every page.
 constexpr int kStreamedRows = 2, kStreamedAhead = 8 << 10;
 
@@ -43,10 +56,12 @@ RL_INLINE void accumulate_group(const std::byte* panel, const typename Step::Gro
 
 // Every loop over the tile is unrolled: one that is not would put the accumulators into memory.
 template <class Step, int MR, int NV>
-RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, const std::byte* next, int64_t next_step,
+RL_INLINE void accumulate(const GemmTile& tile, const std::byte* next, int64_t next_step,
                           typename Step::Acc (&acc)[MR][NV]) {
+  const std::byte* panel = tile.weights;
   const std::byte* const* rows = tile.rows;
   const int64_t ahead = tile.streams ? kStreamedAhead : 0;
+  constexpr int kVectorBytes = kWidth * weight_bytes<Step>();
   for (int64_t tap = 0; tap < tile.taps; ++tap, rows += tile.row_stride) {
     const std::byte* row[MR];
     RL_UNROLL
@@ -67,14 +82,14 @@ RL_INLINE void accumulate(const GemmTile& tile, const std::byte* panel, const st
       decltype(Step::load(panel)) b[NV];
       if constexpr (MR <= kStreamedRows) {
         RL_UNROLL
-        for (int at = 0; at < NV * kWidth * 4; at += 64) __builtin_prefetch(panel + ahead + at);
+        for (int at = 0; at < NV * kVectorBytes; at += 64) __builtin_prefetch(panel + ahead + at);
       } else {
         __builtin_prefetch(next, 0, 2);
         next += next_step;
       }
       RL_UNROLL
-      for (int j = 0; j < NV; ++j) b[j] = Step::load(panel + j * kWidth * 4);
-      panel += NV * kWidth * 4;
+      for (int j = 0; j < NV; ++j) b[j] = Step::load(panel + j * kVectorBytes);
+      panel += NV * kVectorBytes;
       RL_UNROLL
       for (int i = 0; i < MR; ++i) {
         const auto a = Step::broadcast(row[i] + step * 4);
@@ -112,58 +127,44 @@ RL_INLINE void next_tile(GemmTile& tile) {
   if (tile.residual) tile.residual += MR * tile.residual_row * int64_t(sizeof(Dst));
 }
 
-// Runs the tiles over the panel, whose steps begin after `header` bytes: chunk by chunk, that each is read from L2
-// once. What is needed next is fetched meanwhile, evenly: fetched at once, it would take the buffers that misses of L1
-// need. start(acc) gives the first sums, finish(tile, acc) takes the last.
+// Runs the tiles over the steps of a chunk. What is needed next is fetched meanwhile, evenly: fetched at once, it would
+// take the buffers that misses of L1 need. start(acc) gives the first sums, finish(tile, acc) takes the last.
 template <class Step, class Dst, int MR, int NV, class Start, class Finish>
-RL_INLINE void run_chunks(const GemmTile& whole, int64_t header, Start start, Finish finish) {
+RL_INLINE void run_chunk(const GemmTile& chunk, Start start, Finish finish) {
   using Acc = typename Step::Acc;
-  constexpr int64_t kStep = NV * kWidth * 4;
-  const std::byte* panel = whole.panel + header;
-  int64_t begin = 0;
-  do {
-    const bool is_first = begin == 0, is_last = begin + whole.chunk >= whole.steps;
-    GemmTile tile = whole;
-    tile.offset += begin * 4;
-    tile.steps = is_last ? whole.steps - begin : whole.chunk;
-    const int64_t bytes = tile.taps * tile.steps * kStep;
-    const std::byte* next = is_last ? whole.next : panel + bytes;
-    const int64_t next_bytes = is_last ? whole.next_bytes : bytes;
-    const int64_t tile_steps = tile.taps * tile.steps;
-    const int64_t tile_bytes = ceil_div(next_bytes, ceil_div(whole.m, MR));  // fetched by a tile
-    const int64_t next_step = tile_steps > 0 ? ceil_div(tile_bytes, tile_steps) : 0;
-    if (next_bytes == 0) next = panel;
-    Acc* partial = reinterpret_cast<Acc*>(whole.partial);
-    for (int64_t rest = whole.m; rest > 0; rest -= MR, partial += MR * NV) {
-      tile.m = rest < MR ? rest : MR;
-      Acc acc[MR][NV];
-      if (is_first) {
-        start(acc);
-      } else {
+  GemmTile tile = chunk;
+  const int64_t tile_steps = chunk.taps * chunk.steps;
+  const int64_t tile_bytes = ceil_div(chunk.next_bytes, ceil_div(chunk.m, MR));  // fetched by a tile
+  const int64_t next_step = tile_steps > 0 ? ceil_div(tile_bytes, tile_steps) : 0;
+  const std::byte* next = chunk.next_bytes > 0 ? chunk.next : chunk.weights;
+  Acc* partial = reinterpret_cast<Acc*>(chunk.partial);
+  for (int64_t rest = chunk.m; rest > 0; rest -= MR, partial += MR * NV) {
+    tile.m = rest < MR ? rest : MR;
+    Acc acc[MR][NV];
+    if (chunk.is_first) {
+      start(acc);
+    } else {
+      RL_UNROLL
+      for (int i = 0; i < MR; ++i) {
         RL_UNROLL
-        for (int i = 0; i < MR; ++i) {
-          RL_UNROLL
-          for (int j = 0; j < NV; ++j) acc[i][j] = partial[i * NV + j];
-        }
-      }
-      if (is_last) fetch_destination<Dst, NV>(tile);
-      accumulate<Step>(tile, panel, next, next_step, acc);
-      next += tile_bytes;
-      if (is_last) {
-        finish(tile, acc);
-        next_tile<Dst, MR>(tile);
-      } else {
-        RL_UNROLL
-        for (int i = 0; i < MR; ++i) {
-          RL_UNROLL
-          for (int j = 0; j < NV; ++j) partial[i * NV + j] = acc[i][j];
-        }
-        tile.rows += MR;
+        for (int j = 0; j < NV; ++j) acc[i][j] = partial[i * NV + j];
       }
     }
-    panel += bytes;
-    begin += whole.chunk;
-  } while (begin < whole.steps);
+    if (chunk.is_last) fetch_destination<Dst, NV>(tile);
+    accumulate<Step>(tile, next, next_step, acc);
+    next += tile_bytes;
+    if (chunk.is_last) {
+      finish(tile, acc);
+      next_tile<Dst, MR>(tile);
+    } else {
+      RL_UNROLL
+      for (int i = 0; i < MR; ++i) {
+        RL_UNROLL
+        for (int j = 0; j < NV; ++j) partial[i * NV + j] = acc[i][j];
+      }
+      tile.rows += MR;
+    }
+  }
 }
 
 template <class Step, int MR, int NV>
@@ -182,14 +183,14 @@ void tile_f32(const GemmTile& whole) {
       for (int j = 0; j < NV; ++j) acc[i][j] = bias[j];
     }
   };
-  run_chunks<Step, float, MR, NV>(whole, 0, start,
-                                  [=](const GemmTile& tile, V(&acc)[MR][NV]) __attribute__((always_inline)) {
-                                    if (is_full) {
-                                      finish_f32<true>(tile, acc);
-                                    } else {
-                                      finish_f32<false>(tile, acc);
-                                    }
-                                  });
+  run_chunk<Step, float, MR, NV>(whole, start,
+                                 [=](const GemmTile& tile, V(&acc)[MR][NV]) __attribute__((always_inline)) {
+                                   if (is_full) {
+                                     finish_f32<true>(tile, acc);
+                                   } else {
+                                     finish_f32<false>(tile, acc);
+                                   }
+                                 });
 }
 
 template <class Step, class Dst, int MR, int NV>
@@ -211,7 +212,7 @@ void tile_u8s8(const GemmTile& whole) {
       finish_u8s8<false>(tile, reinterpret_cast<Dst*>(tile.dst), fits_int, acc);
     }
   };
-  run_chunks<Step, Dst, MR, NV>(whole, NV * kWidth * 4, start, finish);
+  run_chunk<Step, Dst, MR, NV>(whole, start, finish);
 }
 
 }  // namespace

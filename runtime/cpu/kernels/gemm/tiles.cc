@@ -67,10 +67,19 @@ constexpr GemmChoice choose_by_cost(const Heights& heights, const GemmTileCost (
   return choice;
 }
 
+// Whether the costs of one kernel hold for another: weights of 16 bits are said to cost what those of float32 cost.
+constexpr bool has_costs_of(std::string_view symbol, std::string_view measured) {
+  constexpr std::string_view halves = "f16f32_", floats = "gemm_f32f32f32_";
+  const size_t at = symbol.find(halves);
+  return at == symbol.npos
+             ? symbol == measured
+             : measured.starts_with(floats) && measured.substr(floats.size()) == symbol.substr(at + halves.size());
+}
+
 constexpr GemmTiles tiles_of(std::string_view symbol, const GemmHeights& heights) {
   GemmTiles tiles{heights, false, {}, {}, {}};
   for (const Measured& measured : kMeasured) {
-    if (measured.symbol != symbol) continue;
+    if (!has_costs_of(symbol, measured.symbol)) continue;
     tiles.is_measured = true;
     for (int i = 0; i < GemmHeights::kMost; ++i) {
       if (heights.rows[measured.granules - 1][i] == measured.rows) tiles.cost[measured.granules - 1][i] = measured.cost;

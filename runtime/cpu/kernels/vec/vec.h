@@ -11,6 +11,7 @@
 //   round_int          to nearest even; NaN and what does not fit give INT32_MIN; truncate_int alike, towards zero
 //   store_u8, store_s8 saturate, as does store_four, which stores four vectors as bytes of p's type;
 //                      store_low_bytes<N>(p, a) writes the low N bytes of every lane, N from 2 to 4
+//   load_f16, load_bf16   halves and upper halves of float32, widened exactly, denormal halves too
 //   load_mask          lanes whose byte is not zero; store_mask writes bytes 0 and 1
 //   down<K>(v)         lane i is lane i + K of v for i < K, K a power of two below kWidth; other lanes are unspecified
 #pragma once

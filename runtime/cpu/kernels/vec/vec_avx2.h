@@ -83,6 +83,12 @@ RL_INLINE VI load_s8(const int8_t* p) {
 }
 RL_INLINE VI load_s8_n(const int8_t* p, int n) { return {_mm256_cvtepi8_epi32(load_bytes_n(p, n))}; }
 
+RL_INLINE __m128i load_words_of(const uint16_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+RL_INLINE V load_f16(const uint16_t* p) { return {_mm256_cvtph_ps(load_words_of(p))}; }
+RL_INLINE V load_bf16(const uint16_t* p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_words_of(p)), 16))};
+}
+
 RL_INLINE void store(float* p, V a) { _mm256_storeu_ps(p, a.r); }
 RL_INLINE void store_n(float* p, V a, int n) {
   if (is_whole(n)) return store(p, a);

@@ -44,6 +44,12 @@ RL_INLINE VI load_s8(const int8_t* p) {
 }
 RL_INLINE VI load_s8_n(const int8_t* p, int n) { return {_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lane_mask(n), p))}; }
 
+RL_INLINE __m256i load_words_of(const uint16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+RL_INLINE V load_f16(const uint16_t* p) { return {_mm512_cvtph_ps(load_words_of(p))}; }
+RL_INLINE V load_bf16(const uint16_t* p) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_words_of(p)), 16))};
+}
+
 RL_INLINE void store(float* p, V a) { _mm512_storeu_ps(p, a.r); }
 RL_INLINE void store_n(float* p, V a, int n) { _mm512_mask_storeu_ps(p, lane_mask(n), a.r); }
 RL_INLINE void store_i(int32_t* p, VI a) { _mm512_storeu_si512(p, a.r); }

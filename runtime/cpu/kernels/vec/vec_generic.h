@@ -7,6 +7,8 @@
 #include <arm_neon.h>
 #endif
 
+#include "kernels/vec/half.h"
+
 namespace rushlight {
 namespace {
 
@@ -64,6 +66,13 @@ RL_INLINE VI load_s8_n(const int8_t* p, int n) {
 RL_INLINE void store_n(float* p, V a, int n) {
   for (int i = 0; i < n; ++i) p[i] = a.lane[i];
 }
+RL_INLINE V load_f16(const uint16_t* p) {
+  return each_lane<V>([=](int i) { return widen_f16(p[i]); });
+}
+RL_INLINE V load_bf16(const uint16_t* p) {
+  return each_lane<V>([=](int i) { return widen_bf16(p[i]); });
+}
+
 RL_INLINE void store(float* p, V a) { store_n(p, a, kWidth); }
 RL_INLINE void store_i_n(int32_t* p, VI a, int n) {
   for (int i = 0; i < n; ++i) p[i] = a.lane[i];

@@ -109,6 +109,9 @@ RL_INLINE VI load_s8_n(const int8_t* p, int n) {
 }
 RL_INLINE VI load_s8(const int8_t* p) { return load_s8_n(p, 4); }
 
+RL_INLINE V load_f16(const uint16_t* p) { return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))}; }
+RL_INLINE V load_bf16(const uint16_t* p) { return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))}; }
+
 RL_INLINE void store(float* p, V a) { vst1q_f32(p, a.r); }
 RL_INLINE void store_n(float* p, V a, int n) {
   store_words_n(reinterpret_cast<uint32_t*>(p), vreinterpretq_u32_f32(a.r), n);
