@@ -83,6 +83,17 @@ def test_results_beyond_int32_saturate(row: Any, n: int, large: str) -> None:
     np.testing.assert_array_equal(out, to_u8(np.nan_to_num(v, nan=0.0, posinf=255, neginf=0)))
 
 
+@pytest.mark.parametrize("row", [row for row in INT8_ROWS if row.types.endswith("u8")], **IDS)
+@pytest.mark.parametrize("m", [13, 100])
+def test_sums_that_leave_int32_in_their_last_chunk_saturate(row: Any, m: int) -> None:
+    k, n = 4096, 20
+    src, weight = np.full((m, k), 255, np.uint8), np.full((n, k), 127, np.int8)
+    weight[::2] = -127
+    scale = np.full(n, 20, np.float32)
+    out = run(row, matrix_params(m, n, k), src, weight, np.full((m, n), 7, np.uint8), np.zeros(n, np.float32), scale)
+    np.testing.assert_array_equal(out, np.where(np.arange(n) % 2 == 0, 0, 255) * np.ones((m, 1)))
+
+
 def torch_activation(kind: str, x: torch.Tensor) -> torch.Tensor:
     if kind == "none":
         return x

@@ -41,6 +41,7 @@ class GemmRun {
         widened_(reinterpret_cast<float*>(partial_ + gemm_partial_bytes(format_, blocks_))) {
     tile_.taps = rows_.taps();
     tile_.row_stride = rows_.row_stride();
+    tile_.panel_steps = layout_.steps();
     tile_.dst_row = p_.dst_row;
     tile_.residual_row = p_.residual_row;
     tile_.residual_scale = p_.residual_scale;

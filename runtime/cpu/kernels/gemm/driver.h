@@ -33,6 +33,7 @@ struct GemmTile {
   const std::byte* const* rows;  // `steps` steps of row i at rows[tap * row_stride + i] + offset; up to a whole mr
   int64_t row_stride, offset, taps, steps;
   const std::byte* panel;    // its header, if it has one
+  int64_t panel_steps;       // of all taps and chunks
   const std::byte* weights;  // its steps, or the chunk's
   bool is_first, is_last;    // of the panel's chunks
   const std::byte* next;     // weights that are needed later, brought into L2 meanwhile

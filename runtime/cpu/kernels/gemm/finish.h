@@ -114,7 +114,7 @@ RL_INLINE void finish_u8s8(const GemmTile& tile, float*, bool, const VI (&acc)[M
 // Whether no result of these columns, before it is limited, comes near 2^31.
 template <int NV>
 RL_INLINE bool results_fit_int(const GemmTile& tile) {
-  const V most = set(float(tile.taps * tile.steps) * (4.0f * 255 * 128)), limit = set(0x1p30f);
+  const V most = set(float(tile.panel_steps) * (4.0f * 255 * 128)), limit = set(0x1p30f);
   const V residual = set(tile.residual_scale * 255);
   V scale[NV], bias[NV];
   load_columns<false>(tile.scale, tile.columns, scale);

@@ -196,7 +196,7 @@ void tile_f32(const GemmTile& whole) {
 template <class Step, class Dst, int MR, int NV>
 void tile_u8s8(const GemmTile& whole) {
   const bool is_full = whole.columns == NV * kWidth;
-  const bool fits_int = results_fit_int<NV>(whole);
+  const bool fits_int = whole.is_last && results_fit_int<NV>(whole);
   const auto start = [&](VI(&acc)[MR][NV]) __attribute__((always_inline)) {
     RL_UNROLL
     for (int j = 0; j < NV; ++j) {
