@@ -100,7 +100,8 @@ def _is_candidate(node: Node) -> bool:
         return all(value is not None and not value.is_constant for value in node.inputs)
     if name in ATTENTION:
         width = node.inputs[0].shape[-1] if node.inputs[0] is not None else 0
-        return isinstance(width, int) and width <= MAX_WIDTH
+        quantized = all(value is not None and not value.is_constant for value in node.inputs[:3])
+        return quantized and isinstance(width, int) and width <= MAX_WIDTH
     return name in UNARY or name == "avg_pool2d" or keeps_range(node)
 
 

@@ -71,12 +71,35 @@ def test_near_pytorch(name: str) -> None:
     differences: list[Array] = []
     for case in get(name).cases():
         if case.attrs["score_scale"] == 0.01:
-            continue  # scores far apart: a weight below half of a 255th counts as none
+            continue  # scores far apart: test_weights_far_below_the_largest_count_for_nothing
         differences += [(got - truth).reshape(-1) for got, truth in compared(name, case)]
     every = np.concatenate(differences)
     assert every.size > 1000
     assert np.sqrt(np.mean(every**2)) < 1
     assert np.abs(every).max() < 4
+
+
+@pytest.mark.parametrize(("distance", "seen"), [(6.0, True), (6.5, False)])
+def test_weights_far_below_the_largest_count_for_nothing(distance: float, seen: bool) -> None:
+    """One key, and so many others whose weight is around 1/510 of its own: e**-6.23."""
+    others, step = 1023, 0.1
+    k = np.full((1, 1, others + 1, 1), 100, np.uint8)
+    k[0, 0, 0] = 100 + round(distance / step)
+    v = np.full((1, 1, others + 1, 1), 255, np.uint8)
+    v[0, 0, 0] = 0
+    attrs = {
+        **QUANTIZATION,
+        "q_zero_point": 0,
+        "k_zero_point": 100,
+        "v_zero_point": 0,
+        "score_scale": step,
+        "offset": 0.0,
+    }
+    op = get("qattention")
+    (found,) = op.run_reference([np.ones((1, 1, 1, 1), np.uint8), k, v], op.complete_attrs(attrs))
+    weight = np.round(255 * np.exp(-distance))
+    assert (weight > 0) == seen
+    assert abs(float(found.item()) - 255 * others * weight / (255 + others * weight)) <= 0.5
 
 
 def bytes_of(*shape: int) -> TensorType:
@@ -99,3 +122,13 @@ def test_what_does_not_fit_is_an_error(types: list[TensorType], attrs: dict[str,
     given = [*types, None][:4]
     with pytest.raises(ShapeError, match=message):
         op.infer_types(given, op.complete_attrs({**QUANTIZATION, **attrs}))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+@pytest.mark.parametrize(("name", "of"), [("qwindow_attention", np.uint8), ("window_attention", np.float32)])
+def test_rows_of_windows_are_int64(name: str, of: type, dtype: type) -> None:
+    """Kernels read and write where they say."""
+    op = get(name)
+    types = [*[TensorType(np.dtype(of), (1, 4, 2, 3))] * 3, TensorType(np.dtype(dtype), (2, 2)), None, None]
+    with pytest.raises(ShapeError, match="must be int64"):
+        op.infer_types(types, op.complete_attrs(QUANTIZATION if of is np.uint8 else {}))

@@ -175,6 +175,21 @@ def test_attention_stays_float_where_others_read_its_keys() -> None:
     assert "qattention" not in found
 
 
+def test_attention_of_learned_queries_stays_float() -> None:
+    b = GraphBuilder()
+    x = b.input("x", np.float32, ("N", LENGTH, FEATURES))
+    _, k, v = apart(b, b.linear(x, weights(FEATURES)), (1.0, 1.0, 1.0))
+    queries = RNG.standard_normal((1, HEADS, LENGTH, WIDTH)).astype(np.float32)
+    y = b.scaled_dot_product_attention(queries, b.slice(k, axes=(0,), starts=(0,), ends=(1,), steps=(1,)),
+                                       b.slice(v, axes=(0,), starts=(0,), ends=(1,), steps=(1,)))  # fmt: skip
+    b.output("y", b.linear(b.reshape(b.permute(y, dims=(0, 2, 1, 3)), shape=(1, LENGTH, FEATURES)), weights(FEATURES)))
+    quantized = quantize(Program({"forward": b.graph}), {"x": data()}, all_layers=True, min_sqnr=None)
+    found = operators(lowered(quantized))
+    assert found["scaled_dot_product_attention"] == 1
+    assert found["quantize"] == 2  # the input, and what the last layer reads
+    assert "dequantize" not in found
+
+
 def test_attention_that_costs_too_much_stays_float() -> None:
     """A single layer has little noise of its own for that of attention to hide in."""
     x = data(16)

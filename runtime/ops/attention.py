@@ -49,6 +49,8 @@ def infer_attention(
             raise ShapeError(f"{heads} heads of q and {shared} of k")
     if scale is None and not isinstance(q.shape[3], int):
         raise ShapeError("scale is needed where the width of a head is symbolic")
+    if scale is None and q.shape[3] == 0:
+        raise ShapeError("scale is needed where the width of a head is 0")
     if mask is not None:
         if mask.dtype.kind != "b":
             check_same_dtype("mask", mask, "q", q)
@@ -180,8 +182,8 @@ def infer_windows(
     *,
     scale: float | None,
 ) -> TensorType:
-    if rows.dtype.kind != "i" or rows.rank != 2:
-        raise ShapeError(f"rows {rows} must be whole numbers [W, L]")
+    if rows.dtype != np.int64 or rows.rank != 2:
+        raise ShapeError(f"rows {rows} must be int64 [W, L]")
     out = infer_attention(q, k, v, is_causal=False, scale=scale, enable_gqa=False, rows_first=True)
     windows, length = rows.shape
     if q.shape[1] != k.shape[1] or q.shape[1] != windows * length:

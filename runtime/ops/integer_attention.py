@@ -1,7 +1,8 @@
 """Attention on quantized values. The arithmetic is part of the definition.
 
 Sums of products are exact. Weights are 255 times the exponentials, rounded to whole numbers before they are divided by
-their sum, so that the weights of a row that sees all keys alike lose nothing.
+their sum, so that the weights of a row that sees all keys alike lose nothing. Keys whose weight is below 1/510 of the
+row's largest count for nothing: where very many together would weigh much, the result is far from that of floats.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _infer(
 
 
 def exp2_in_255ths(x: Array) -> Array:
-    """``255 * 2**x`` of float32 up to 0, by the kernels' sequence of operations; nearly zero below -16 and for NaN."""
+    """``255 * 2**x`` of float32 up to 0, by the kernels' sequence of operations; below -16, and for NaN, as for -16."""
     magic = np.float32(1.5 * 2**23 + 127)
     x = np.where(x > -16, x, np.float32(-16))
     shifted = x + magic

@@ -23,15 +23,15 @@ MOVES = ("reshape", "permute", "slice")
 def quantize_early(graph: Graph) -> bool:
     """Moves quantize nodes before the movements between them and an int8 linear layer that nobody else reads.
 
-    Columns keep the scales that they had, so that the new quantize node may have one for every column. True if there
-    was any.
+    Columns keep the scales that they had, so that the new quantize node may have one for every column. True if the
+    graph changed.
     """
     reader = Reader(graph)
     nodes: list[Node] = []
     replaced: dict[Value, Value] = {}
     for node in graph.nodes:
         nodes.append(node)
-        if node.op.name != "linear" or weight(node.inputs[1]) is None:
+        if not _gives_bytes(node, reader):
             continue
         found = _find(node.output, reader)
         quantize = None if found is None or not found.moves else _quantize(node.output, found.quantizes)
@@ -52,6 +52,14 @@ def quantize_early(graph: Graph) -> bool:
     graph.nodes = nodes
     graph.replace_many(replaced)
     return graph.prune()
+
+
+def _gives_bytes(node: Node, reader: Reader) -> bool:
+    """Whether a layer can become an integer one that quantizes its result."""
+    if node.op.name != "linear" or weight(node.inputs[1]) is None or reader.quantized(node.inputs[0]) is None:
+        return False
+    _, _, bias, residual = node.inputs
+    return node.attrs["activation"] == "none" and residual is None and (bias is None or bias.is_constant)
 
 
 @dataclass
@@ -118,7 +126,10 @@ def _columns(moved: Value | None, source: Value, width: int) -> Iterator[int] | 
             return None
         steps.append(range(0, size * stride, stride))
     first = offset % width
-    if first + sum(step[-1] for step in steps if step) >= width:
+    if (
+        first + sum(max(step) for step in steps if step) >= width
+        or first + sum(min(step) for step in steps if step) < 0
+    ):
         return None
     return (first + sum(places) for places in every(*steps))
 

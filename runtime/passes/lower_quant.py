@@ -80,7 +80,7 @@ class _Lower:
                     new = scaled_quantize(node, self.reader)
             elif is_by_column(node):
                 start = node.inputs[0].producer if node.inputs[0] is not None else None
-                new = self.matrix(start, node) if start is not None else None
+                new = self.matrix(start, node) if start is not None and start.op.name == "linear" else None
             elif node.op.name in ("conv2d", "linear"):
                 new = self.float_output(node)
             if new is None:
@@ -162,9 +162,11 @@ class _Lower:
         if node.output in self.reader.kept or not readers:
             return False
         for reader in readers:
+            if is_by_column(reader) and node.op.name == "linear":
+                continue
             while is_clamp(reader) and len(self.reader.users.get(reader.output, ())) == 1:
                 (reader,) = self.reader.users[reader.output]
-            if reader.op.name == "quantize" and (is_activation(reader) or is_by_column(reader)):
+            if reader.op.name == "quantize" and is_activation(reader):
                 continue
             if reader.op.name == "add" and len(readers) == 1 and self.absorbs(reader, node):
                 continue

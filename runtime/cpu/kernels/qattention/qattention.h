@@ -2,7 +2,7 @@
 //
 //   s[i][j]   = float(sum over d of (q[i][d] - q_zero_point) * (k[j][d] - k_zero_point)) * score_scale
 //   s[i][j]  += bias[i][j], then += mask[i][j], or = -inf where a bool mask is false or, if causal, j > i
-//   w[i][j]   = 255 * 2^((s[i][j] - max over j of s[i][j]) * log2(e)), rounded to a whole number (vec/math.h)
+//   w[i][j]   = 255 * 2^((s[i][j] - max over j of s[i][j]) * log2(e)), rounded to a whole number (vec/exp_bytes.h)
 //                                       the max leaves NaN out and counts as 0 where it is -inf; a power of NaN is 0
 //   t[i][c]   = sum over j of w[i][j] * (v[j][c] - v_zero_point)
 //   out[i][c] = fma(float(t[i][c]), scale / float(sum over j of w[i][j]), offset), limited to [qmin, qmax] and
