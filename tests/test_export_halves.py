@@ -15,6 +15,7 @@ from torch import nn
 import rushlight as rl
 from rushlight.cli.main import main
 from rushlight.exporter.check import TOLERANCES, check, difference
+from rushlight.exporter.onnx.model import to_array
 from rushlight.exporter.source import as_array, open_source
 from rushlight.runtime.ir import Half
 from rushlight.runtime.plan import ReferenceStep
@@ -165,6 +166,18 @@ def test_onnx_from_end_to_end(elem_type: int, tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal((5, 48)).astype(dtype)
     expected = np.maximum(x.astype(np.float64) @ weight, 0) @ weight.T
     np.testing.assert_allclose(model(x), expected, rtol=2**-10, atol=1e-4)
+
+
+def test_bfloat16_that_onnx_has_widened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 1.19, onnx gives the bfloat16 of an initializer as float32."""
+    tensor = helper.make_tensor("w", TensorProto.BFLOAT16, (2, 3), np.linspace(-2, 2, 6))
+    wide = np.asarray(numpy_helper.to_array(tensor)).astype(np.float32)
+    expected = to_array(tensor)
+    monkeypatch.setattr(numpy_helper, "to_array", lambda _: wide)
+    found = to_array(tensor)
+    assert isinstance(expected, Half)
+    assert isinstance(found, Half)
+    np.testing.assert_array_equal(found.bits, expected.bits)
 
 
 def test_tolerances_follow_the_arithmetic_of_the_source() -> None:

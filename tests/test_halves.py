@@ -287,3 +287,37 @@ def test_computed_constants_keep_nothing() -> None:
     np.testing.assert_array_equal(twice.read(), half.read() * 2)
     assert twice.read() is not twice.read()
     assert (twice.shape, twice.dtype, twice.nbytes, twice.ndim, twice.size) == ((3, 4), np.float32, 48, 2, 12)
+
+
+def test_halves_that_nothing_is_read_for(tmp_path: Path) -> None:
+    """A node without inputs is the first of the graph that gives float16."""
+    b = GraphBuilder()
+    x = b.input("x", np.float32, ("n", 4))
+    filled = b.full(shape=(x.shape[0], 4), value=1.5, dtype="float16")
+    b.output("y", b.add(x, b.cast(filled, dtype="float32")))
+    Program({"forward": b.graph}).save(tmp_path / "m.rush")
+    given = weights(3, 4)
+    np.testing.assert_array_equal(rl.load(tmp_path / "m.rush")(given), given + np.float32(1.5))
+
+
+def test_bodies_within_bodies_take_what_they_are_given() -> None:
+    """The inner one reads float16 and gives float32."""
+
+    def branch(factor: float) -> Graph:
+        inner = GraphBuilder()
+        inner.output("o", inner.mul(inner.cast(inner.input("i", np.float16, (3,)), dtype="float32"), factor))
+        return inner.graph
+
+    outer = GraphBuilder()
+    i = outer.input("i", np.float16, (3,))
+    outer.output("o", outer.cond(outer.input("flag", np.bool_, ()), i, then=branch(2.0), otherwise=branch(0.5)))
+    b = GraphBuilder()
+    x, flag = b.input("x", np.float16, (3,)), b.input("flag", np.bool_, ())
+    doubled = b.add(x, x)
+    b.output("y", b.cond(flag, doubled, flag, then=outer.graph, otherwise=outer.graph.clone()))
+    assert canonicalize(b.graph)
+    verify(b.graph)
+    given = np.array([1, 2, 3], np.float16)
+    for chosen, factor in ((True, 4), (False, 1)):
+        got = Method(b.graph, 1, "generic").run({"x": given, "flag": np.array(chosen)})["y"]
+        np.testing.assert_array_equal(got, given.astype(np.float32) * factor)

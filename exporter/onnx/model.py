@@ -14,7 +14,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 
 from rushlight.exporter.emitter import Term
 from rushlight.runtime.errors import FormatError, UnsupportedError
-from rushlight.runtime.ir import Half
+from rushlight.runtime.ir import Half, halve
 from rushlight.runtime.ops import Array
 from rushlight.runtime.types import DTYPES
 
@@ -113,7 +113,9 @@ def to_array(tensor: TensorProto) -> Array | Half:
     dtype_of(tensor.data_type)
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
-        return Half(array.view(np.uint16)) if tensor.data_type == TensorProto.BFLOAT16 else array
+        if tensor.data_type != TensorProto.BFLOAT16:
+            return array
+        return halve(array, "bfloat16") if array.dtype == np.float32 else Half(array.view(np.uint16))
     except Exception as error:  # numpy_helper raises whatever its conversions do
         raise FormatError(f"initializer '{tensor.name}' is damaged: {str(error).splitlines()[0][:120]}") from None
 

@@ -69,13 +69,15 @@ def _touches_halves(node: Node) -> bool:
 
 def _is_edge(node: Node, read: Collection[Value | None]) -> bool:
     """Whether a node widens an input of the graph, or makes an output of it that no node reads."""
-    x, out = node.inputs[0], node.outputs[0]
-    if node.op.name != "cast" or x is None or x.is_constant:
+    if node.op.name != "cast":
+        return False
+    x, out = node.inputs[0], node.output
+    if x is None or x.is_constant:
         return False
     return (x.producer is None and out.dtype == _SINGLE) or (x.dtype == _SINGLE and out not in read)
 
 
-def _widen_nodes(graph: Graph, known: dict[Value, Value]) -> None:
+def _widen_nodes(graph: Graph, known: dict[Value, Value], remakes_all: bool = False) -> None:
     """Makes the nodes anew that read or give float16; `known`: what stands for values of it."""
 
     def widened(value: Value | None) -> Value | None:
@@ -89,7 +91,7 @@ def _widen_nodes(graph: Graph, known: dict[Value, Value]) -> None:
     nodes: list[Node] = []
     for node in graph.nodes:
         inputs = [widened(value) for value in node.inputs]
-        if inputs != node.inputs or any(out.dtype == _HALF for out in node.outputs):
+        if remakes_all or inputs != node.inputs or any(out.dtype == _HALF for out in node.outputs):
             new = make_node(node.op, inputs, _widened_attrs(node.attrs, node), node.name)
             new.origin = node.origin
             for old, out in zip(node.outputs, new.outputs, strict=True):
@@ -119,7 +121,7 @@ def _widen_body(body: Graph) -> None:
     known: dict[Value, Value] = {}
     for value in body.inputs:
         value.type = _wide(value.type)
-    _widen_nodes(body, known)
+    _widen_nodes(body, known, remakes_all=True)  # bodies within take the types of what they read
     outputs = []
     for name, value in body.outputs:
         if value.dtype == _HALF and value not in known and isinstance(value.stored, np.ndarray):
