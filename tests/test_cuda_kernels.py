@@ -206,7 +206,7 @@ def run(x, weight, tile, offset=0, **attrs):
 run((67, 80), (35, 80), HopperTile())
 run((1, 5, 7, 3), (5, 3, 3, 3), TILES[2], padding=(1, 1, 1, 1))
 run((1, 5, 7, 6), (6, 1, 3, 3), None, groups=6, padding=(1, 1, 1, 1))
-print("clean")
+print("clean", flush=True)
 run((67, 80), (35, 80), HopperTile(), offset=1)
 """
 
