@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import rushlight as rl
+from benchmarks.load import status_kilobytes
 from rushlight.cli.arrays import batch_size, parse_sizes, random_inputs
 from rushlight.cli.table import format_table
 
@@ -41,8 +42,7 @@ def random_run(model: rl.Model, options: argparse.Namespace) -> Callable[[], Any
 def print_peak(options: argparse.Namespace) -> None:
     """Loads and runs a model once; prints the most memory that this process had, in bytes."""
     random_run(rl.load(options.models[0], threads=1), options)()
-    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    print(int(peak.split()[1]) << 10)  # ru_maxrss would count what the parent had before it started this process
+    print(status_kilobytes("VmHWM") << 10)  # ru_maxrss would count what the parent had before it started this process
 
 
 def peak_bytes(path: Path, options: argparse.Namespace) -> int:

@@ -321,3 +321,19 @@ def test_bodies_within_bodies_take_what_they_are_given() -> None:
     for chosen, factor in ((True, 4), (False, 1)):
         got = Method(b.graph, 1, "generic").run({"x": given, "flag": np.array(chosen)})["y"]
         np.testing.assert_array_equal(got, given.astype(np.float32) * factor)
+
+
+def test_bodies_that_compute_in_halves_by_themselves() -> None:
+    """Their inputs and outputs are float32; the square of 300 is beyond float16."""
+    body = GraphBuilder()
+    narrow = body.cast(body.input("i", np.float32, (3,)), dtype="float16")
+    body.output("o", body.cast(body.mul(narrow, narrow), dtype="float32"))
+    b = GraphBuilder()
+    x, flag = b.input("x", np.float32, (3,)), b.input("flag", np.bool_, ())
+    b.output("y", b.cond(flag, x, then=body.graph, otherwise=body.graph.clone()))
+    assert canonicalize(b.graph)
+    verify(b.graph)
+    assert not canonicalize(b.graph)
+    given = np.array([1, -2, 300], np.float32)
+    got = Method(b.graph, 1, "generic").run({"x": given, "flag": np.array(True)})["y"]
+    np.testing.assert_array_equal(got, given * given)

@@ -5,6 +5,7 @@ Nothing keeps what was made, so a large constant takes memory only while its pac
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import prod
 from typing import Any
@@ -17,7 +18,7 @@ HALVES: tuple[str, ...] = ("float16", "bfloat16")
 """Names of the 16-bit formats."""
 
 
-class Lazy:
+class Lazy(ABC):
     """What an array says of itself, and `read`, which makes it."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
@@ -37,9 +38,9 @@ class Lazy:
         """Of the array that `read` makes."""
         return self.size * self.dtype.itemsize
 
+    @abstractmethod
     def read(self) -> Array:
         """The array, made anew by every call."""
-        raise NotImplementedError
 
     def __getitem__(self, index: int) -> Array | Lazy:
         """One of those that lie along the first axis."""

@@ -30,7 +30,7 @@ _LOG2_E = np.float32(1.4426950408889634)
 _POWER = tuple(np.float32(float.fromhex(c)) for c in ("0x1.619304p+7", "0x1.ee1c42p+5", "0x1.c0df74p+3"))
 """255 (2^r - 1) / r in r, lowest power first, for |r| <= 1/2."""
 
-_QUANTIZATION = {
+QUANTIZATION = {
     "q_zero_point": Attr("int", doc="value of q that stands for 0"),
     "k_zero_point": Attr("int", doc="value of k that stands for 0"),
     "v_zero_point": Attr("int", doc="value of v that stands for 0"),
@@ -39,6 +39,7 @@ _QUANTIZATION = {
     "offset": Attr("float", doc="what is added to them"),
     **RANGE,
 }
+"""Attributes that say what bytes stand for, which kernels take as they are."""
 
 
 def _check(
@@ -178,7 +179,7 @@ qattention = define(
         "is_causal": Attr("bool", False, "query i sees keys 0 to i"),
         "enable_gqa": Attr("bool", False, "neighbouring heads of q share a head of k and v"),
         "rows_first": Attr("bool", False, "q, k, v and the result are [B, L, H, D]"),
-        **_QUANTIZATION,
+        **QUANTIZATION,
     },
     infer=_infer,
     reference=_reference,
@@ -236,7 +237,7 @@ qwindow_attention = define(
     "qwindow_attention",
     family="integer",
     inputs=("q", "k", "v", "rows", "bias?", "mask?"),
-    attrs=_QUANTIZATION,
+    attrs=QUANTIZATION,
     infer=_infer_windows,
     reference=_window_reference,
     cases=_window_cases,

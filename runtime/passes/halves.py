@@ -64,7 +64,14 @@ def widen_halves(graph: Graph) -> bool:
 
 
 def _touches_halves(node: Node) -> bool:
-    return any(value is not None and value.dtype == _HALF for value in (*node.inputs, *node.outputs))
+    """Whether a node reads or gives float16, or a node of its bodies does."""
+    if any(value is not None and value.dtype == _HALF for value in (*node.inputs, *node.outputs)):
+        return True
+    return any(_touches_halves(inner) for body in _bodies(node) for inner in body.nodes)
+
+
+def _bodies(node: Node) -> list[Graph]:
+    return [attr for attr in node.attrs.values() if isinstance(attr, Graph)]
 
 
 def _is_edge(node: Node, read: Collection[Value | None]) -> bool:
@@ -78,7 +85,7 @@ def _is_edge(node: Node, read: Collection[Value | None]) -> bool:
 
 
 def _widen_nodes(graph: Graph, known: dict[Value, Value], remakes_all: bool = False) -> None:
-    """Makes the nodes anew that read or give float16; `known`: what stands for values of it."""
+    """Makes the nodes anew that touch float16; `known`: what stands for values of it."""
 
     def widened(value: Value | None) -> Value | None:
         if value is None or value.dtype != _HALF:
@@ -91,7 +98,7 @@ def _widen_nodes(graph: Graph, known: dict[Value, Value], remakes_all: bool = Fa
     nodes: list[Node] = []
     for node in graph.nodes:
         inputs = [widened(value) for value in node.inputs]
-        if remakes_all or inputs != node.inputs or any(out.dtype == _HALF for out in node.outputs):
+        if remakes_all or _touches_halves(node):
             new = make_node(node.op, inputs, _widened_attrs(node.attrs, node), node.name)
             new.origin = node.origin
             for old, out in zip(node.outputs, new.outputs, strict=True):

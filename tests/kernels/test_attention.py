@@ -11,6 +11,7 @@ import torch
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.params import pack_params
 
+from .attention_calls import random_mask, run_attention
 from .harness import Array, available_rows, fenced, same_bits
 
 ROWS = available_rows("attention")
@@ -33,41 +34,11 @@ SHAPES = [
 ]
 
 
-def strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
-
-
 def run(
-    row: Any, q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False, scale: float = 0.25,
-    rows_first: bool = False, threads: int = 1, chunk: int = 1,
+    row: Any, q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False, rows_first: bool = False,
+    threads: int = 1, chunk: int = 1,
 ) -> Array:  # fmt: skip
-    """Attention of [b, h, l, d] operands; with `rows_first` they lie in memory as [b, l, h, d]."""
-    (b, hq, lq, d), (_, hk, lk, dv) = q.shape, v.shape
-    out = np.full((b, hq, lq, dv), np.nan, np.float32)
-    operands: dict[str, Array] = {"q": q, "k": k, "v": v, "out": out}
-    params: dict[str, Any] = {
-        "images": b, "q_heads": hq, "kv_heads": hk, "lq": lq, "lk": lk, "d": d, "dv": dv, "mask_stride": (),
-        "bias_stride": (), "windows": 1, "mask_is_bool": 0, "is_causal": int(causal), "scale": scale,
-    }  # fmt: skip
-    for name, array in operands.items():
-        _, h, length, width = array.shape
-        steps = (length * h * width, width, h * width) if rows_first else (h * length * width, length * width, width)
-        params[f"{name}_stride"] = steps
-        if rows_first:
-            operands[name] = np.ascontiguousarray(array.transpose(0, 2, 1, 3))
-    if mask is not None:
-        steps = [0 if n == 1 else s for n, s in zip(mask.shape, strides(mask.shape), strict=True)]
-        params["mask_stride"] = (steps[0], 0, *steps[1:])
-        params["mask_is_bool"] = int(mask.dtype == np.bool_)
-        operands["mask"] = mask
-    memory = {name: fenced(array) for name, array in operands.items()}
-    order = ("q", "k", "v", "mask", "bias", "rows", "out")
-    views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
-    _core.run_kernel(row.symbol, pack_params("attention", **params), views, threads, chunk)
-    for _, before in memory.values():
-        assert (before == 0xA5).all()
-    result = np.array(memory["out"][0])
-    return result.transpose(0, 2, 1, 3) if rows_first else result
+    return run_attention(row, "attention", q, k, v, mask, causal, rows_first, threads, chunk, scale=0.25)
 
 
 def expected(q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False) -> Array:
@@ -108,12 +79,7 @@ def test_attention(row: Any, shape: Any) -> None:
 @pytest.mark.parametrize("row", ROWS, **by_symbol)
 def test_mask(row: Any, mask_shape: tuple[int, ...], kind: str) -> None:
     q, k, v = operands(SHAPES[1])
-    rng = np.random.default_rng(5)
-    mask: Array = rng.random(mask_shape) < 0.6
-    if mask_shape[2] > 1:
-        mask[..., 3, :] = False  # no key is left for query 3
-    if kind == "f32":
-        mask = np.where(mask, rng.standard_normal(mask_shape, np.float32), np.float32(-np.inf))
+    mask = random_mask(mask_shape, kind)
     out = run(row, q, k, v, mask)
     np.testing.assert_allclose(out, expected(q, k, v, mask), rtol=2e-5, atol=2e-5)
     assert same_bits(out, run(GENERIC, q, k, v, mask))

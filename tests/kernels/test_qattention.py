@@ -12,6 +12,7 @@ from rushlight.runtime.cpu.params import pack_params
 from rushlight.runtime.ops import get
 from rushlight.runtime.ops.integer_attention import KEY_BLOCK, exp2_in_255ths
 
+from .attention_calls import random_mask, run_attention
 from .harness import Array, available_rows, fenced
 
 ROWS = available_rows("qattention")
@@ -44,34 +45,8 @@ def run(
     row: Any, q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False, rows_first: bool = False,
     threads: int = 1, chunk: int = 1, **quantization: Any,
 ) -> Array:  # fmt: skip
-    """Attention of [b, h, l, d] operands; with `rows_first` they lie in memory as [b, l, h, d]."""
-    (b, hq, lq, d), (_, hk, lk, dv) = q.shape, v.shape
-    operands: dict[str, Array] = {"q": q, "k": k, "v": v, "out": np.full((b, hq, lq, dv), 0x5A, np.uint8)}
-    params: dict[str, Any] = {
-        "images": b, "q_heads": hq, "kv_heads": hk, "lq": lq, "lk": lk, "d": d, "dv": dv, "mask_stride": (),
-        "bias_stride": (), "windows": 1, "mask_is_bool": 0, "is_causal": int(causal), **QUANTIZATION, **quantization,
-    }  # fmt: skip
-    for name, array in operands.items():
-        _, h, length, width = array.shape
-        params[f"{name}_stride"] = (h * length * width, length * width, width)
-        if rows_first:
-            params[f"{name}_stride"] = (length * h * width, width, h * width)
-            operands[name] = np.ascontiguousarray(array.transpose(0, 2, 1, 3))
-    if mask is not None:
-        steps = [
-            0 if n == 1 else s // mask.itemsize
-            for n, s in zip(mask.shape, np.empty(mask.shape, mask.dtype).strides, strict=True)
-        ]
-        params["mask_stride"] = (steps[0], 0, *steps[1:])
-        params["mask_is_bool"] = int(mask.dtype == np.bool_)
-        operands["mask"] = mask
-    memory = {name: fenced(array) for name, array in operands.items()}
-    order = ("q", "k", "v", "mask", "bias", "rows", "out")
-    views = [memory[name][0].reshape(-1).view(np.uint8) if name in memory else None for name in order]
-    _core.run_kernel(row.symbol, pack_params("qattention", **params), views, threads, chunk)
-    assert all((before == 0xA5).all() for _, before in memory.values())
-    result = np.array(memory["out"][0])
-    return result.transpose(0, 2, 1, 3) if rows_first else result
+    own = {**QUANTIZATION, **quantization}
+    return run_attention(row, "qattention", q, k, v, mask, causal, rows_first, threads, chunk, **own)
 
 
 def expected(
@@ -132,12 +107,7 @@ def test_zero_points_and_limits(row: Any, zero_points: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("row", ROWS, **by_symbol)
 def test_mask(row: Any, mask_shape: tuple[int, ...], kind: str) -> None:
     q, k, v = operands(SHAPES[3])
-    rng = np.random.default_rng(5)
-    mask: Array = rng.random(mask_shape) < 0.6
-    if mask_shape[2] > 1:
-        mask[..., 3, :] = False  # no key is left for query 3
-    if kind == "f32":
-        mask = np.where(mask, rng.standard_normal(mask_shape, np.float32), np.float32(-np.inf))
+    mask = random_mask(mask_shape, kind)
     out = run(row, q, k, v, mask)
     np.testing.assert_array_equal(out, expected(q, k, v, mask))
     if mask_shape[2] > 1:

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...ir import Node, Value
+from ...ops.integer_attention import QUANTIZATION
 from ...plan.lowering import Lowering, Operand, Param, Rule, View
 from ...plan.views import view_of
 from ...types import DimLike
 from ..strides import broadcast_strides
 
 HEADS_FIRST, ROWS_FIRST = (0, 1, 2, 3), (0, 2, 1, 3)
-QUANTIZATION = (
-    "q_zero_point", "k_zero_point", "v_zero_point", "score_scale", "scale", "offset", "qmin", "qmax",
-)  # fmt: skip
-"""Attributes of attention on integers that its kernel takes as they are."""
 
 
 def lower_attention(node: Node, lower: Lowering) -> bool:

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "kernels/attention/block.h"
+#include "kernels/attention/fields.h"
 #include "kernels/kernel.h"
 
 namespace rushlight {
@@ -16,16 +17,9 @@ namespace {
 using P = AttentionParams;
 
 constexpr Field kFields[] = {
-    RL_FIELD(P, 'i', images),      RL_FIELD(P, 'i', windows),     RL_FIELD(P, 'i', q_heads),
-    RL_FIELD(P, 'i', kv_heads),    RL_FIELD(P, 'i', lq),          RL_FIELD(P, 'i', lk),
-    RL_FIELD(P, 'i', d),           RL_FIELD(P, 'i', dv),          RL_FIELD(P, 'i', q_stride),
-    RL_FIELD(P, 'i', k_stride),    RL_FIELD(P, 'i', v_stride),    RL_FIELD(P, 'i', out_stride),
-    RL_FIELD(P, 'i', bias_stride), RL_FIELD(P, 'i', mask_stride), RL_FIELD(P, 'i', mask_is_bool),
-    RL_FIELD(P, 'i', is_causal),   RL_FIELD(P, 'f', scale),
+    RL_ATTENTION_FIELDS(P),
+    RL_FIELD(P, 'f', scale),
 };
-
-constexpr Operand kOperands[] = {{"q", false},    {"k", false},    {"v", false}, {"mask", false},
-                                 {"bias", false}, {"rows", false}, {"out", true}};
 
 constexpr Row kRows[] = {
 #define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
@@ -50,8 +44,19 @@ size_t scratch_bytes(const Row&, const void* params) {
 
 extern const Family family_attention;
 const Family family_attention = {
-    "attention", kFields, std::size(kFields), sizeof(P), kOperands, std::size(kOperands), kRows, std::size(kRows),
-    tasks,       cost_ns, scratch_bytes,      nullptr,   nullptr,
+    "attention",
+    kFields,
+    std::size(kFields),
+    sizeof(P),
+    kAttentionOperands,
+    std::size(kAttentionOperands),
+    kRows,
+    std::size(kRows),
+    tasks,
+    cost_ns,
+    scratch_bytes,
+    nullptr,
+    nullptr,
 };
 
 }  // namespace rushlight

@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "kernels/attention/fields.h"
 #include "kernels/kernel.h"
 #include "kernels/qattention/block.h"
 
@@ -16,34 +17,10 @@ namespace {
 using P = QAttentionParams;
 
 constexpr Field kFields[] = {
-    RL_FIELD(P, 'i', images),
-    RL_FIELD(P, 'i', windows),
-    RL_FIELD(P, 'i', q_heads),
-    RL_FIELD(P, 'i', kv_heads),
-    RL_FIELD(P, 'i', lq),
-    RL_FIELD(P, 'i', lk),
-    RL_FIELD(P, 'i', d),
-    RL_FIELD(P, 'i', dv),
-    RL_FIELD(P, 'i', q_stride),
-    RL_FIELD(P, 'i', k_stride),
-    RL_FIELD(P, 'i', v_stride),
-    RL_FIELD(P, 'i', out_stride),
-    RL_FIELD(P, 'i', bias_stride),
-    RL_FIELD(P, 'i', mask_stride),
-    RL_FIELD(P, 'i', mask_is_bool),
-    RL_FIELD(P, 'i', is_causal),
-    RL_FIELD(P, 'i', q_zero_point),
-    RL_FIELD(P, 'i', k_zero_point),
-    RL_FIELD(P, 'i', v_zero_point),
-    RL_FIELD(P, 'i', qmin),
-    RL_FIELD(P, 'i', qmax),
-    RL_FIELD(P, 'f', score_scale),
-    RL_FIELD(P, 'f', scale),
-    RL_FIELD(P, 'f', offset),
+    RL_ATTENTION_FIELDS(P),         RL_FIELD(P, 'i', q_zero_point), RL_FIELD(P, 'i', k_zero_point),
+    RL_FIELD(P, 'i', v_zero_point), RL_FIELD(P, 'i', qmin),         RL_FIELD(P, 'i', qmax),
+    RL_FIELD(P, 'f', score_scale),  RL_FIELD(P, 'f', scale),        RL_FIELD(P, 'f', offset),
 };
-
-constexpr Operand kOperands[] = {{"q", false},    {"k", false},    {"v", false}, {"mask", false},
-                                 {"bias", false}, {"rows", false}, {"out", true}};
 
 constexpr Row kRows[] = {
 #define ROW(isa, symbol, op, types, mr, nr) RL_ON_##isa({#symbol, op, types, Isa::isa, mr, nr, symbol}, )
@@ -70,8 +47,19 @@ size_t scratch_bytes(const Row&, const void* params) {
 
 extern const Family family_qattention;
 const Family family_qattention = {
-    "qattention", kFields, std::size(kFields), sizeof(P), kOperands, std::size(kOperands), kRows, std::size(kRows),
-    tasks,        cost_ns, scratch_bytes,      nullptr,   nullptr,
+    "qattention",
+    kFields,
+    std::size(kFields),
+    sizeof(P),
+    kAttentionOperands,
+    std::size(kAttentionOperands),
+    kRows,
+    std::size(kRows),
+    tasks,
+    cost_ns,
+    scratch_bytes,
+    nullptr,
+    nullptr,
 };
 
 }  // namespace rushlight
