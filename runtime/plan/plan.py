@@ -45,7 +45,7 @@ from .memory import Lifetime, place
 from .pipeline import Pipeline, find_pipelines, gather
 from .sizes import check_sizes
 from .views import drop_unread
-from .weights import check_weights, pack_weights
+from .weights import adopt_weights, pack_weights
 
 NativeStep: TypeAlias = tuple[str, bytes, list[Location]]
 
@@ -115,7 +115,7 @@ class Plan:
             unread = [value for value in graph.constants() if discard and value not in self._constant_index]
             made = pack_weights(self._packed, backend, threads, unread)
         else:
-            made = check_weights(self._packed, weights, backend)
+            made = adopt_weights(self._packed, weights, backend)
         arrays = dict(zip(self._packed, made, strict=True))
         self.constants = [_array(key, arrays) for key in self._constant_index]
         self._static_params: dict[int, bytes] = {}

@@ -27,9 +27,8 @@ def pack_weights(
         backend.pack(weight.row, weight.params, dense(weight.src), out)
         release(backing(weight.src))
 
-    holders: dict[
-        int, list[Value | Packed]
-    ] = {}  # of one array: constants, and the weights that are still to be packed
+    # Of one array: constants, and the weights that are still to be packed.
+    holders: dict[int, list[Value | Packed]] = {}
     for value in unread:
         if value.stored is not None:
             holders.setdefault(id(backing(value.stored)), []).append(value)
@@ -65,9 +64,9 @@ def _stand_in(array: Array | Lazy) -> Array:
     return np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 
-def check_weights(weights: Sequence[Packed], given: Sequence[PackedWeight], backend: Backend) -> list[Array]:
-    """The arrays of weights from outside, which need not be what packing gives, but must have its size. Raises
-    FormatError."""
+def adopt_weights(weights: Sequence[Packed], given: Sequence[PackedWeight], backend: Backend) -> list[Array]:
+    """The arrays of weights from outside, in huge pages where the system gives them. They need not be what packing
+    gives, but must have its size. Raises FormatError."""
     if len(given) != len(weights):
         raise FormatError(f"{len(given)} packed weights, the program needs {len(weights)}")
     for weight, found in zip(weights, given, strict=True):
