@@ -60,8 +60,7 @@ def halve_weights(
     }
     if "quantization" in program.provenance:
         recipe["before"] = program.provenance["quantization"]
-    name = next(name for name, given in program.methods.items() if given is program.graph)
-    halved = Program({**program.methods, name: graph}, {**program.provenance, "quantization": recipe})
+    halved = Program({**program.methods, program.main: graph}, {**program.provenance, "quantization": recipe})
     if evaluate is not None:
         recipe["score"] = check_score(program, halved, SCHEMES[scheme], evaluate, max_drop)
     if report is not None:

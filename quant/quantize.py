@@ -97,7 +97,7 @@ def quantize(
         limited = before if mixed else None
     choice = finished(trial, limited, target)
     recipe = _recipe(choice, scheme)
-    methods = {**program.methods, _main(program): choice.graph}
+    methods = {**program.methods, program.main: choice.graph}
     quantized = Program(methods, {**program.provenance, "quantization": recipe})
     if evaluate is not None:
         recipe["score"] = check_score(program, quantized, "int8", evaluate, max_drop)
@@ -136,7 +136,3 @@ def _recipe(choice: Choice, scheme: str) -> dict[str, Any]:
 
 def _rounded(ratio: float | None) -> float | None:
     return None if ratio is None else round(ratio, 2)
-
-
-def _main(program: Program) -> str:
-    return next(name for name, graph in program.methods.items() if graph is program.graph)

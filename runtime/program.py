@@ -60,13 +60,14 @@ class Program:
             verify(graph)
 
     @property
+    def main(self) -> str:
+        """The name of the only method, or else `forward`, which there may not be."""
+        return next(iter(self.methods)) if len(self.methods) == 1 else "forward"
+
+    @property
     def graph(self) -> Graph:
         """The method `forward`, or the only one there is. Raises RushlightError where neither exists."""
-        return (
-            self.method("forward")
-            if "forward" in self.methods or len(self.methods) > 1
-            else next(iter(self.methods.values()))
-        )
+        return self.method(self.main)
 
     def method(self, name: str) -> Graph:
         if name not in self.methods:
