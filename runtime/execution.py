@@ -1,98 +1,87 @@
-"""Runs a bound plan: native segments, and the NumPy references of nodes that have no kernel between them."""
+"""What runs plans: an engine a device, and for every choice of sizes an execution."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from .cpu import _core
 from .errors import RushlightError, ShapeError
 from .ir import Value
 from .ops import Array
-from .plan import Plan
-from .plan.groups import ARENA, CONSTANT, INPUT, Location
-from .plan.plan import Binding, ReferenceCall
+from .plan import Backend, Binding, Plan
+from .plan.groups import Location
+from .plan.plan import ReferenceCall
 
 
-class Execution:
-    """A plan for one choice of sizes, ready to run on many threads at once. `is_native`: no step runs in Python."""
+class Execution(Protocol):
+    """A plan for one choice of sizes. May be run by many threads at once."""
 
-    def __init__(self, plan: Plan, binding: Binding, executor: _core.Executor) -> None:
-        self.binding = binding
-        self._constants = plan.constants
-        self.native = executor.bind(binding.steps, binding.arena_bytes, binding.copies)
-        self._outputs = [
-            (shape, value.dtype) for shape, (_, value) in zip(binding.output_shapes, plan.graph.outputs, strict=True)
-        ]
-        self.is_native = all(isinstance(segment, tuple) for segment in binding.segments)
+    @property
+    def binding(self) -> Binding: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    @property
+    def native(self) -> Any:
+        """What the core runs without Python between the steps; None where that is not possible."""
+        ...
 
     def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
         """Contiguous inputs, checked by the caller; new outputs. `times` gets every step's nanoseconds, in order.
 
-        Raises ShapeError for an index of what is not there.
+        Raises ShapeError for an index of what is not there, DeviceError where a device fails.
         """
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        session = self.native.session(inputs, outputs)
-        memory = _Memory(session, self.binding.arena_bytes, self._constants, inputs, outputs)
-        for segment in self.binding.segments:
-            if isinstance(segment, tuple):
-                if times is None:
-                    self.check(session.run(*segment))
-                else:
-                    fault, nanoseconds = session.run_timed(*segment)
-                    self.check(fault)
-                    times += nanoseconds
-            else:
-                start = time.perf_counter_ns()
-                _run_reference(segment, memory)
-                if times is not None:
-                    times.append(time.perf_counter_ns() - start)
-        session.finish()
-        return outputs
-
-    def check(self, fault: int) -> None:
-        """Raises ShapeError where a native run ended at step `fault`."""
-        if fault >= 0:
-            node = self.binding.nodes[fault]
-            raise ShapeError(f"{node.op.name} '{node.outputs[0].name}': an index is out of range")
+        ...
 
 
-class _Memory:
-    """Arrays over the places that locations name."""
+class Loaded(Protocol):
+    """A plan whose constants are where its kernels read them. `held_bytes`: memory kept for runs."""
 
-    def __init__(
-        self, session: Any, arena_bytes: int, constants: Sequence[Array], inputs: list[Array], outputs: list[Array]
-    ) -> None:
-        self._arena = session.arena_view(0, arena_bytes)
-        self._constants, self._inputs, self._outputs = constants, inputs, outputs
-
-    def view(self, location: Location, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        space, index, offset = location
-        count = int(np.prod(shape))
-        if count == 0:
-            return np.empty(shape, dtype)
-        if space == ARENA:
-            return np.frombuffer(self._arena, dtype, count, offset).reshape(shape)
-        arrays = self._constants if space == CONSTANT else self._inputs if space == INPUT else self._outputs
-        raw = arrays[index].reshape(-1).view(np.uint8)
-        return raw[offset : offset + count * dtype.itemsize].view(dtype).reshape(shape)
+    @property
+    def held_bytes(self) -> int: ...
+    def bind(self, binding: Binding) -> Execution: ...
 
 
-def _run_reference(call: ReferenceCall, memory: _Memory) -> None:
-    def view(location: Location, value: Value) -> Array:
-        return memory.view(location, value.type.static_shape(), value.dtype)
+class Engine(Protocol):
+    """`threads`: that pack weights and that steps are cut for. `isa`: the instruction set, for people."""
 
-    arrays = [None if item is None else view(*item) for item in call.inputs]
+    @property
+    def backend(self) -> Backend: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
+    def load(self, plan: Plan) -> Loaded: ...
+
+
+def new_outputs(plan: Plan, binding: Binding) -> list[Array]:
+    """Arrays for the results of a run."""
+    outputs = zip(binding.output_shapes, plan.graph.outputs, strict=True)
+    return [np.empty(shape, value.dtype) for shape, (_, value) in outputs]
+
+
+def index_error(binding: Binding, step: int) -> ShapeError:
+    """What native step `step` means by its fault."""
+    node = binding.nodes[step]
+    return ShapeError(f"{node.op.name} '{node.outputs[0].name}': an index is out of range")
+
+
+def run_reference(
+    call: ReferenceCall,
+    read: Callable[[Location, Value], Array],
+    write: Callable[[Location, Value, Array], None],
+) -> None:
+    """A step that runs by its operator's reference, on what `read` gives for its inputs."""
+    arrays: Sequence[Array | None] = [None if item is None else read(*item) for item in call.inputs]
     try:
         results = call.node.op.run_reference(arrays, call.attrs)
     except IndexError as error:
         raise ShapeError(f"{call.node.op.name} '{call.node.outputs[0].name}': {error}") from None
     for (location, value), result in zip(call.outputs, results, strict=True):
-        target = view(location, value)
-        if result.shape != target.shape:
-            raise RushlightError(f"{call.node.op.name}: the reference gave {result.shape}, planned {target.shape}")
-        if target.size:
-            target[...] = result.astype(target.dtype, copy=False)
+        if result.shape != value.type.static_shape():
+            raise RushlightError(
+                f"{call.node.op.name}: the reference gave {result.shape}, planned {value.type.static_shape()}"
+            )
+        if result.size:
+            write(location, value, result.astype(value.dtype, copy=False))

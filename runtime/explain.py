@@ -90,7 +90,7 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
         _report(step, sizes, time, peaks, bands.get(index, ""))
         for index, (step, time) in enumerate(zip(target.plan.steps, times, strict=True))
     ]
-    arena = target.execution(sizes).native.arena_bytes
+    arena = target.execution(sizes).arena_bytes
     computed = {id(step.node) for step in target.plan.steps}
     idle = [_idle(node, sizes) for node in target.plan.graph.nodes if id(node) not in computed]
     return Explanation(steps, idle, sizes, arena, flops, ops, read, cache)

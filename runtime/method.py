@@ -11,9 +11,8 @@ from typing import Any, cast
 import numpy as np
 
 from .cpu import _core
-from .cpu.backend import cpu_backend
 from .errors import RushlightError, ShapeError
-from .execution import Execution
+from .execution import Engine, Execution
 from .ir import Graph, backing
 from .mapping import release
 from .ops import Array
@@ -38,23 +37,23 @@ class TensorSpec:
 class Method:
     """One method of a model, callable like the model itself."""
 
-    def __init__(self, graph: Graph, threads: int, isa: str, packed: PackedMethod | None = None) -> None:
+    def __init__(self, graph: Graph, engine: Engine, packed: PackedMethod | None = None) -> None:
         if graph.states:
             raise RushlightError("methods with state need a session, which this version cannot run")
         self.inputs = [_spec(value.name, value.type) for value in graph.inputs]
         self.outputs = [_spec(name, value.type) for name, value in graph.outputs]
         self._symbols = dict(graph.symbols)
         self._shapes = [value.shape for value in graph.inputs]
-        backend = cpu_backend(isa)
+        self._engine = engine
         if packed is None:
-            prepared = prepare(graph, backend)
+            prepared = prepare(graph, engine.backend)
             for value in graph.constants():
                 if value.stored is not None:
                     release(backing(value.stored))
-            self.plan = Plan(prepared, backend, threads, discard=True)
+            self.plan = Plan(prepared, engine.backend, engine.threads, discard=True)
         else:
-            self.plan = Plan(packed.graph, backend, weights=packed.weights)
-        self._executor = _core.Executor(self.plan.constants, threads)
+            self.plan = Plan(packed.graph, engine.backend, weights=packed.weights)
+        self.loaded = engine.load(self.plan)
         self._calls = _core.Calls(
             [(spec.name, spec.dtype) for spec in self.inputs], [(spec.name, spec.dtype) for spec in self.outputs]
         )
@@ -136,7 +135,7 @@ class Method:
             if found is not None:
                 self._executions.move_to_end(key)
                 return found
-        made = Execution(self.plan, self.plan.bind(sizes, self._executor.threads), self._executor)
+        made = self.loaded.bind(self.plan.bind(sizes, self._engine.threads))
         with self._lock:
             self._executions[key] = made
             while len(self._executions) > MAX_BINDINGS:
@@ -152,7 +151,7 @@ class Method:
     def _run(self, arrays: Sequence[Array], times: list[int] | None = None) -> list[Array]:
         execution = self.execution(self.sizes(arrays))
         results = execution.run([np.ascontiguousarray(array) for array in arrays], times)
-        if execution.is_native:
+        if execution.native is not None:
             self._calls.remember([a.shape for a in arrays], [r.shape for r in results], execution.native)
         return results
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from .cpu import _core
 from .cpu.backend import best_isa
+from .cpu.execution import CpuEngine
 from .errors import DeviceError, FormatError, RushlightError
+from .execution import Engine
 from .format import read_program
 from .method import Method, TensorSpec
 from .ops import Array
@@ -20,15 +22,23 @@ from .program import Program
 class Model:
     """A loaded program. `inputs`, `outputs`, calls and `run` are those of its method ``forward``."""
 
-    def __init__(self, program: Program, threads: int, isa: str) -> None:
+    def __init__(self, program: Program, engine: Engine) -> None:
         self.program = program
-        self.threads = threads
-        self.isa = isa
+        self.engine = engine
         self._methods: dict[str, Method] = {}
-        self._packed = packed_methods(program, isa)
+        self._packed = packed_methods(program, engine.isa) if engine.backend.name == "cpu" else {}
         self._lock = threading.Lock()
         main = "forward" if "forward" in program.methods else next(iter(program.methods))
         self.main = self.method(main)
+
+    @property
+    def threads(self) -> int:
+        return self.engine.threads
+
+    @property
+    def isa(self) -> str:
+        """The instruction set of the kernels."""
+        return self.engine.isa
 
     @property
     def inputs(self) -> list[TensorSpec]:
@@ -52,7 +62,7 @@ class Model:
         graph = self.program.method(name)
         with self._lock:
             if name not in self._methods:
-                self._methods[name] = Method(graph, self.threads, self.isa, self._packed.get(name))
+                self._methods[name] = Method(graph, self.engine, self._packed.get(name))
             return self._methods[name]
 
 
@@ -62,17 +72,35 @@ def load(
     """A model from a `.rush` file or a program.
 
     `threads`: how many threads of the process's pool the model may use; None: what affinity and cgroup allow.
+    `device`: "cpu"; "cuda" or "cuda:1" (the first GPU, the second), which needs CuPy and NVRTC; "cuda-emulated", the
+    GPU's kernels on the CPU, thread by thread, for tests.
     `verify`: check the hash of every tensor. Raises FormatError, DeviceError, ShapeError.
     """
-    if device != "cpu":
-        raise DeviceError(f"device '{device}': this version runs on 'cpu'")
     if threads is not None and threads < 1:
         raise RushlightError(f"threads must be at least 1, not {threads}")
+    engine = _engine(device, threads or _core.usable_cpus())
     program = source if isinstance(source, Program) else read_program(source, verify=verify)
     try:
-        return Model(program, threads or _core.usable_cpus(), best_isa())
+        return Model(program, engine)
     except FormatError as error:  # packed weights that are not those of the packed graph
         raise error if isinstance(source, Program) else FormatError(f"{fspath(source)}: {error}") from None
+
+
+def _engine(device: str, threads: int) -> Engine:
+    if device == "cpu":
+        return CpuEngine(threads, best_isa())
+    name, _, index = device.partition(":")
+    if name == "cuda" and (not index or index.isdecimal()):
+        from .cuda.execution import CudaEngine
+        from .cuda.gpu import GpuDevice
+
+        return CudaEngine(GpuDevice(int(index or 0)), threads)
+    if device == "cuda-emulated":
+        from .cuda.emulated import EmulatedDevice
+        from .cuda.execution import CudaEngine
+
+        return CudaEngine(EmulatedDevice(), threads)
+    raise DeviceError(f"device '{device}': there is 'cpu', 'cuda', 'cuda:<index>' and 'cuda-emulated'")
 
 
 def backends() -> dict[str, dict[str, Any]]:

@@ -114,7 +114,7 @@ def test_what_only_bands_read_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(bands, "BAND_BYTES", 32 << 10)
         model = rl.load(program, threads=1)
         model.run({"x": x})
-        sizes.append(model.main.execution({"n": 16}).native.arena_bytes)
+        sizes.append(model.main.execution({"n": 16}).arena_bytes)
     assert sizes[1] < sizes[0] * 2 / 3
 
 

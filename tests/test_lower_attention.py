@@ -10,7 +10,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
@@ -52,7 +52,7 @@ def test_like_the_reference(op: str, inputs: Any, attrs: dict[str, Any], dynamic
     for isa in _core.available_isas():
         plan = Plan(b.graph, cpu_backend(isa))
         assert all(isinstance(step, KernelStep) for step in plan.steps)
-        out = Execution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0]
+        out = CpuExecution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0]
         assert out.shape == expected.shape
         if exact:
             np.testing.assert_array_equal(out, expected)

@@ -10,7 +10,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
@@ -52,7 +52,7 @@ def run(graph: Any, arrays: list[Any], isa: str) -> Any:
     assert all(isinstance(step, KernelStep) for step in plan.steps)
     sizes = {s: a.shape[0] for a in arrays[:1] for s in graph.symbols}
     executor = _core.Executor(plan.constants, 2)
-    return Execution(plan, plan.bind(sizes), executor).run(arrays)[0]
+    return CpuExecution(plan, plan.bind(sizes), executor).run(arrays)[0]
 
 
 @pytest.mark.parametrize(("op", "inputs", "attrs"), list(cases()))

@@ -9,7 +9,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
@@ -29,7 +29,7 @@ def test_like_the_reference(case: Any) -> None:
     for isa in _core.available_isas():
         plan = Plan(b.graph, cpu_backend(isa))
         assert all(isinstance(step, KernelStep) for step in plan.steps)
-        out = Execution(plan, plan.bind({"N": len(x)}), _core.Executor(plan.constants, 2)).run([x])[0]
+        out = CpuExecution(plan, plan.bind({"N": len(x)}), _core.Executor(plan.constants, 2)).run([x])[0]
         np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
         results.append(out.tobytes())
     assert len(set(results)) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.passes.decompose import decompose
@@ -45,7 +45,7 @@ def test_like_the_reference(op: str, case: Any) -> None:
         backend = cpu_backend(isa)
         plan = Plan(prepare(b.graph, backend), backend)
         assert all(isinstance(step, KernelStep) for step in plan.steps)
-        out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(arrays)
+        out = CpuExecution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(arrays)
         for got, wanted in zip(out, expected, strict=True):
             assert got.shape == wanted.shape
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=definition.tolerance)
@@ -84,6 +84,6 @@ def test_a_layer_has_the_bits_of_its_parts(op: str, attrs: dict[str, bool], size
             plan = Plan(prepare(b.graph, backend), backend)
             assert plan.steps[0].node.op.name == (op if is_whole else "linear")
             for threads in (1, 2):
-                out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, threads)).run(arrays)
+                out = CpuExecution(plan, plan.bind({}), _core.Executor(plan.constants, threads)).run(arrays)
                 results.add(tuple(array.tobytes() for array in out))
     assert len(results) == 1

@@ -200,13 +200,13 @@ def test_memory_of_a_large_run_is_given_back_after_many_small_ones() -> None:
     x = b.input("x", np.float32, ("N", 1024))
     b.output("y", b.neg(b.exp(b.neg(x))))
     model = rl.load(b.build(), threads=1)
-    executor = model.main._executor
+    loaded = model.main.loaded
     model(np.zeros((16_384, 1024), np.float32))
-    large = executor.held_bytes
+    large = loaded.held_bytes
     assert large >= 16_384 * 1024 * 4
     for _ in range(50):
         model(np.zeros((1, 1024), np.float32))
-    assert executor.held_bytes == large
+    assert loaded.held_bytes == large
     for _ in range(60):
         model(np.zeros((1, 1024), np.float32))
-    assert executor.held_bytes < 1 << 20
+    assert loaded.held_bytes < 1 << 20

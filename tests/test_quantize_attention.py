@@ -13,7 +13,7 @@ from rushlight.quant import quantize
 from rushlight.quant.trial import ATTENTION_MARGIN
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import Graph, GraphBuilder, Value
 from rushlight.runtime.model import load
 from rushlight.runtime.passes import canonicalize
@@ -108,10 +108,10 @@ def test_attention_becomes_integer(make: Any, layers: int, masked: bool) -> None
         plan = Plan(prepare(quantized.graph, cpu_backend(isa)), cpu_backend(isa))
         assert all(isinstance(step, KernelStep) for step in plan.steps)
         assert "permute" not in {step.node.op.name for step in plan.steps}  # attention reads columns where they lie
-        out = Execution(plan, plan.bind({"N": 8}), _core.Executor(plan.constants, 2)).run([x])[0]
+        out = CpuExecution(plan, plan.bind({"N": 8}), _core.Executor(plan.constants, 2)).run([x])[0]
         first = out if first is None else first
         assert out.tobytes() == first.tobytes()
-        alone = Execution(plan, plan.bind({"N": 1}), _core.Executor(plan.constants, 1)).run([x[3:4]])[0]
+        alone = CpuExecution(plan, plan.bind({"N": 1}), _core.Executor(plan.constants, 1)).run([x[3:4]])[0]
         assert alone.tobytes() == out[3:4].tobytes()
 
 

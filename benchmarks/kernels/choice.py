@@ -15,8 +15,8 @@ from benchmarks.kernels.timing import NONE, constant, given, result
 from benchmarks.kernels.weights import random_weights
 from rushlight.cli.arrays import batch_size, parse_sizes, random_inputs
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.lower.gemm import NEUTRAL
 from rushlight.runtime.cpu.params import families, pack_params, params_dtype
+from rushlight.runtime.lower.gemm import NEUTRAL
 from rushlight.runtime.model import load
 
 WITHOUT = {"panel_columns": -16, "tile_rows": -1}

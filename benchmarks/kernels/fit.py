@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.kernels.timing import NONE, constant, given, result
 from benchmarks.peers.machine import cpu_name
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.lower.gemm import NEUTRAL
 from rushlight.runtime.cpu.params import families, pack_params
+from rushlight.runtime.lower.gemm import NEUTRAL
 
 DATA = Path(__file__).resolve().parents[2] / "runtime" / "cpu" / "kernels" / "gemm" / "costs.inc"
 

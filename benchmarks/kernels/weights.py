@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rushlight.runtime.cpu.lower.gemm import HALF_NAMES
 from rushlight.runtime.ir import halve
+from rushlight.runtime.lower.gemm import HALF_NAMES
 from rushlight.runtime.ops import Array
 
 

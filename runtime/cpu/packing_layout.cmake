@@ -1,6 +1,6 @@
 # Writes OUTPUT, which defines kPackingLayout. Run by cmake -P when one of the hashed files has changed.
 set(folder ${CMAKE_CURRENT_LIST_DIR})
-file(GLOB_RECURSE sources RELATIVE ${folder} ${folder}/kernels/* ${folder}/lower/*.py)
+file(GLOB_RECURSE sources RELATIVE ${folder} ${folder}/kernels/* ${folder}/../lower/*.py)
 file(GLOB modules RELATIVE ${folder} ${folder}/*.py)
 list(APPEND sources ${modules})
 list(SORT sources)

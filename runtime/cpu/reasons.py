@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..lower.winograd import why_direct
 from ..plan.lowering import KernelStep
 from ..types import Dim
-from .winograd import why_direct
 
 
 def reason(step: KernelStep) -> str:

@@ -17,6 +17,9 @@ from .source import Kernel
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90a", "sm_120")
 """What kernels are compiled and checked for."""
 
+_ABSENT = ("cstddef", "cstdint")
+"""Headers that NVRTC lacks; device.cuh has what kernels need of them."""
+
 _USAGE = re.compile(r"Used (\d+) registers")
 _SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 
@@ -59,9 +62,12 @@ class Nvrtc:
     def compile(self, kernel: Kernel, arch: str) -> tuple[bytes, str]:
         """The cubin and the compiler's log. Raises DeviceError with the log where the source does not compile."""
         program = ctypes.c_void_p()
+        names = (ctypes.c_char_p * len(_ABSENT))(*(name.encode() for name in _ABSENT))
+        texts = (ctypes.c_char_p * len(_ABSENT))(*(b"" for _ in _ABSENT))
+        name = f"{kernel.name}.cu".encode()
         self._check(
             self._library.nvrtcCreateProgram(
-                ctypes.byref(program), kernel.source.encode(), f"{kernel.name}.cu".encode(), 0, None, None
+                ctypes.byref(program), kernel.source.encode(), name, len(_ABSENT), texts, names
             )
         )
         try:
@@ -110,7 +116,9 @@ def resources(log: str) -> Resources:
 
 
 def _options(kernel: Kernel, arch: str) -> list[str]:
-    return [f"-arch={arch}", "-std=c++17", "--fmad=false", "--ptxas-options=-v", *kernel.macros]
+    arithmetic = ["--fmad=false", "--ftz=true"]
+    dialect = ["-std=c++20", "--device-as-default-execution-space", "--device-int128", "--diag-suppress=177"]  # unused
+    return [f"-arch={arch}", *dialect, *arithmetic, "--ptxas-options=-v", *kernel.macros]
 
 
 def _find_nvrtc() -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from .source import Kernel
 
+ALIGNMENT = 256
+"""Bytes, of every buffer's address."""
+
 
 class Buffer(Protocol):
-    """Memory of a device, 256-byte aligned; lives as long as this object."""
+    """Memory of a device; lives as long as this object."""
 
     @property
     def address(self) -> int: ...
@@ -24,6 +27,9 @@ class Buffer(Protocol):
 class Device(Protocol):
     """`multiprocessors` and `shared_bytes` (of one block) bound the choice of tiles."""
 
+    arch: str
+    """What its kernels are compiled for."""
+
     @property
     def multiprocessors(self) -> int: ...
     @property
@@ -33,14 +39,30 @@ class Device(Protocol):
         """Whether it runs code for sm_90a."""
         ...
 
-    def upload(self, array: npt.NDArray[Any]) -> Buffer: ...
     def allocate(self, size: int) -> Buffer: ...
+    def write(self, address: int, array: npt.NDArray[Any]) -> None:
+        """Copies a contiguous array there, after the work that was queued before; it may change once this returns."""
+        ...
+
+    def read(self, address: int, out: npt.NDArray[Any]) -> None:
+        """Waits for all work that was queued before, and fills a contiguous array."""
+        ...
+
+    def upload(self, array: npt.NDArray[Any]) -> Buffer: ...
     def download(self, buffer: Any, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]: ...
     def tensor_map(self, buffer: Any, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
         """TensorMap (hopper.cuh) of a matrix of bytes whose rows lie `pitch` bytes apart, in tiles of 128 columns."""
         ...
 
     def launch(self, launch: Launch) -> None: ...
+    def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
+        """What queues these launches, in order, as often as it is called. Everything that can fail or take long at a
+        first launch happens here."""
+        ...
+
+    def timed(self, launches: Sequence[Launch]) -> int:
+        """Runs them; the nanoseconds that they took."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -20,13 +21,15 @@ import numpy.typing as npt
 
 from ..errors import DeviceError
 from .cache import cached
-from .device import Launch
+from .device import ALIGNMENT, Launch
 from .source import Kernel, read_source
 
-_ALIGNMENT = 256
 _POISON = 0xCD
 _HEADERS = ("emulator.h", "emulated.h", "hopper_emulated.h")
-_FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-DRUSHLIGHT_EMULATED")
+_FLAGS = (
+    "-std=c++20", "-O1", "-march=x86-64-v3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno",
+    "-fno-strict-aliasing", "-DRUSHLIGHT_EMULATED",
+)  # fmt: skip
 
 
 def compiler() -> str:
@@ -72,7 +75,7 @@ class HostBuffer:
 
     def __init__(self, size: int) -> None:
         libc, pointer = ctypes.CDLL(None), ctypes.c_void_p()
-        if libc.posix_memalign(ctypes.byref(pointer), ctypes.c_size_t(_ALIGNMENT), ctypes.c_size_t(max(size, 1))):
+        if libc.posix_memalign(ctypes.byref(pointer), ctypes.c_size_t(ALIGNMENT), ctypes.c_size_t(max(size, 1))):
             raise MemoryError(f"{size} bytes for the emulated device")
         weakref.finalize(self, libc.free, pointer)
         self.size = size
@@ -92,6 +95,30 @@ class EmulatedDevice:
     multiprocessors: int = 4
     shared_bytes: int = 227 << 10
     is_hopper: bool = False
+
+    arch = "emulated"
+
+    def write(self, address: int, array: npt.NDArray[Any]) -> None:
+        ctypes.memmove(address, array.ctypes.data, array.nbytes)
+
+    def read(self, address: int, out: npt.NDArray[Any]) -> None:
+        ctypes.memmove(out.ctypes.data, address, out.nbytes)
+
+    def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
+        for launch in launches:
+            build(launch.kernel, self.flags)
+
+        def run() -> None:
+            for launch in launches:
+                self.launch(launch)
+
+        return run
+
+    def timed(self, launches: Sequence[Launch]) -> int:
+        start = time.perf_counter_ns()
+        for launch in launches:
+            self.launch(launch)
+        return time.perf_counter_ns() - start
 
     def upload(self, array: npt.NDArray[Any]) -> HostBuffer:
         buffer = self.allocate(array.nbytes)

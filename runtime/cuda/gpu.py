@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,8 @@ class GpuBuffer:
 
 
 class GpuDevice:
-    """The GPU of this index. Work is queued on CuPy's current stream of the calling thread.
+    """The GPU of this index, and a stream of its own on which all work is queued, whatever thread asks for it. Callers
+    take turns: the stream's captures and its staging memory are not for two at once.
 
     Raises DeviceError where CuPy, a driver, or the GPU is missing, or where the GPU is too old.
     """
@@ -54,32 +55,98 @@ class GpuDevice:
         self.is_hopper = self.arch == "sm_90a"
         self.multiprocessors = int(properties["multiProcessorCount"])
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
+        self._runtime = runtime
         self._device = self.cupy.cuda.Device(index)
+        with self._device:
+            self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self._functions: dict[tuple[Kernel, int], Any] = {}
+        self._staging: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def allocate(self, size: int) -> GpuBuffer:
+        """Memory of its own, not of CuPy's pool, which would keep it."""
+        with self._device:
+            memory = self.cupy.cuda.Memory(max(size, 1))
+            return GpuBuffer(self.cupy.cuda.MemoryPointer(memory, 0), size)
+
+    def write(self, address: int, array: npt.NDArray[Any]) -> None:
+        if array.nbytes:
+            with self._device:
+                staged = self._staged("write", array.nbytes)
+                self.stream.synchronize()  # what was written before has left the staging memory
+                staged[:] = array.reshape(-1).view(np.uint8)
+                self._copy(address, staged.ctypes.data, array.nbytes, self._runtime.memcpyHostToDevice)
+
+    def read(self, address: int, out: npt.NDArray[Any]) -> None:
+        with self._device:
+            if out.nbytes:
+                staged = self._staged("read", out.nbytes)
+                self._copy(staged.ctypes.data, address, out.nbytes, self._runtime.memcpyDeviceToHost)
+            self.stream.synchronize()
+            if out.nbytes:
+                out.reshape(-1).view(np.uint8)[:] = staged
 
     def upload(self, array: npt.NDArray[Any]) -> GpuBuffer:
         source = np.ascontiguousarray(array)
         buffer = self.allocate(source.nbytes)
-        if source.nbytes:
-            buffer.memory.copy_from_host(source.ctypes.data, source.nbytes)
+        self.write(buffer.address, source)
         return buffer
 
-    def allocate(self, size: int) -> GpuBuffer:
-        with self._device:
-            return GpuBuffer(self.cupy.cuda.alloc(max(size, 1)), size)
-
-    def download(self, buffer: GpuBuffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Waits for all work of the device, then copies."""
+    def download(self, buffer: Buffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         out = np.empty(shape, dtype)
-        self._device.synchronize()
-        if out.nbytes:
-            buffer.memory.copy_to_host(out.ctypes.data, out.nbytes)
+        self.read(buffer.address, out)
         return out
 
     def launch(self, launch: Launch) -> None:
         function = self._function(launch.kernel, launch.shared_bytes)
-        with self._device:
+        with self._device, self.stream:
             function(launch.grid, (launch.threads, 1, 1), (launch.params,), shared_mem=launch.shared_bytes)
+
+    def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
+        """A CUDA graph of the launches."""
+        if not launches:
+            return lambda: None
+        for launch in launches:  # modules are loaded before, which a capture does not allow
+            self._function(launch.kernel, launch.shared_bytes)
+        with self._device, self.stream:
+            self.stream.begin_capture()
+            try:
+                for launch in launches:
+                    self.launch(launch)
+            finally:
+                graph = self.stream.end_capture()
+            graph.upload(self.stream)
+        kept = list(launches)  # whose memory the graph uses
+
+        def run() -> None:
+            assert kept
+            with self._device:
+                graph.launch(self.stream)
+
+        return run
+
+    def timed(self, launches: Sequence[Launch]) -> int:
+        event = self.cupy.cuda.Event
+        with self._device:
+            start, end = event(), event()
+            start.record(self.stream)
+            for launch in launches:
+                self.launch(launch)
+            end.record(self.stream)
+            end.synchronize()
+            return int(self.cupy.cuda.get_elapsed_time(start, end) * 1e6)
+
+    def _copy(self, target: int, source: int, size: int, kind: int) -> None:
+        self._runtime.memcpyAsync(target, source, size, kind, self.stream.ptr)
+
+    def _staged(self, use: str, size: int) -> npt.NDArray[np.uint8]:
+        """Pinned memory of the host, from which and to which copies run by themselves."""
+        held = self._staging.get(use)
+        if held is None or held.nbytes < size:
+            if held is not None:
+                self.stream.synchronize()
+            memory = self.cupy.cuda.alloc_pinned_memory(size)
+            held = self._staging[use] = np.frombuffer(memory, np.uint8, size)
+        return held[:size]
 
     def tensor_map(self, buffer: Buffer, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
         """Raises DeviceError where the driver refuses the layout."""

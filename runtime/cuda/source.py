@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/[\w/]+\.(?:h|inc))"$', re.MULTILINE)
 _STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
 _FIELD = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?;", re.MULTILINE)
 _SCALARS = {"int32_t": np.int32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32}
@@ -21,7 +21,7 @@ class Kernel:
     """A variant of a kernel: `name` is its function and file, `defines` are its compile-time parameters."""
 
     name: str
-    defines: tuple[tuple[str, int], ...] = ()
+    defines: tuple[tuple[str, int | str], ...] = ()
 
     @property
     def macros(self) -> list[str]:
@@ -50,7 +50,11 @@ class Kernel:
 
 @cache
 def read_source(name: str) -> str:
-    return (files(__package__) / "kernels" / name).read_text()
+    """A file of this package's kernels, or "kernels/...", which the CPU's share with them."""
+    folder = (
+        files(f"{__package__.rsplit('.', 1)[0]}.cpu") if name.startswith("kernels/") else files(__package__) / "kernels"
+    )
+    return folder.joinpath(name).read_text()
 
 
 @cache

@@ -236,6 +236,11 @@ class Backend(RowAccess, Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def has_bands(self) -> bool:
+        """Whether steps over images may run together in bands of rows, and recurrent layers in pipelines."""
+        ...
+
     def find(self, family: str, op: str, types: str) -> KernelRow | None: ...
     def rows(self, family: str) -> Sequence[KernelRow]:
         """All rows of a family that may run here, best first."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..ir import Graph, Node, Value
 from ..ops import Array
 from ..program import PackedWeight
@@ -147,6 +149,12 @@ class Plan:
             if isinstance(key, Packed)
         ]
 
+    def release_packed(self) -> None:
+        """Lets go of the packed weights: for engines that hold them elsewhere."""
+        for index, key in enumerate(self._constant_index):
+            if isinstance(key, Packed):
+                self.constants[index] = np.broadcast_to(np.zeros((), np.uint8), self.constants[index].shape)
+
     def _prepare(self, step: KernelStep) -> None:
         names = [name for name, _ in self.backend.operand_names(step.family)]
         unknown = set(step.operands) - set(names)
@@ -210,10 +218,10 @@ class Plan:
                 return [number(v) for v in value]
             return value
 
-        groups: list[Group | Pipeline] = [
-            *find_groups(self.steps, self._links, number, self._weight_bytes, threads),
-            *find_pipelines(self.steps, self._root, number, threads),
-        ]
+        groups: list[Group | Pipeline] = []
+        if self.backend.has_bands:
+            groups += find_groups(self.steps, self._links, number, self._weight_bytes, threads)
+            groups += find_pipelines(self.steps, self._root, number, threads)
         locations, arena_bytes = self._place(number, groups)
 
         def locate(operand: Operand) -> Location:

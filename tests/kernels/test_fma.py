@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rushlight.runtime.cpu.activation import KINDS
+from rushlight.runtime.lower.activation import KINDS
 from rushlight.runtime.ops.activation import activate
 from rushlight.runtime.ops.fma import fma
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.lower.resize import COORDINATES, ROUNDINGS
 from rushlight.runtime.cpu.params import pack_params
+from rushlight.runtime.lower.resize import COORDINATES, ROUNDINGS
 from rushlight.runtime.ops import get
 
 from .harness import Array, available_rows, fenced

@@ -11,12 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.activation import KINDS
 from rushlight.runtime.cpu.backend import cpu_backend
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.cpu.params import pack_params
-from rushlight.runtime.cpu.winograd import choose_tile
-from rushlight.runtime.execution import Execution
 from rushlight.runtime.ir import GraphBuilder
+from rushlight.runtime.lower.activation import KINDS
+from rushlight.runtime.lower.winograd import choose_tile
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
 
@@ -298,7 +298,7 @@ def test_lowering(size: Any, groups: int, kernel: str) -> None:
     for images in (3, 1):
         arrays = [np.ascontiguousarray(a[:images]) for a in given]
         sizes = {str(s): pixels if str(s) == "H" else images for s in b.graph.symbols}
-        outs.append(Execution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0])
+        outs.append(CpuExecution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0])
     sums = convolve(given[0], weight, (3, pixels, pixels, 32, 48, (1, 1, 1, 1)), groups) + bias + given[1]
     assert np.abs(outs[0] - np.where(sums < 0, 0.1 * sums, sums)).max() <= 1e-5 * np.abs(sums).max()
     assert same_bits(outs[0][:1], outs[1])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.activation import KINDS
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.cpu.lower.gemm import NEUTRAL
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.cpu.params import pack_params
 from rushlight.runtime.cpu.reasons import reason
-from rushlight.runtime.cpu.winograd import choose_exact_tile, why_direct
-from rushlight.runtime.execution import Execution
 from rushlight.runtime.ir import GraphBuilder
+from rushlight.runtime.lower.activation import KINDS
+from rushlight.runtime.lower.gemm import NEUTRAL
+from rushlight.runtime.lower.winograd import choose_exact_tile, why_direct
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
 
@@ -235,7 +235,7 @@ def test_lowering(types: str) -> None:
         for images in (3, 1):
             arrays = [np.ascontiguousarray(a[:images]) for a in given]
             sizes = {str(symbol): images for symbol in b.graph.symbols}
-            outs.append(Execution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0])
+            outs.append(CpuExecution(plan, plan.bind(sizes), _core.Executor(plan.constants, 2)).run(arrays)[0])
     sums = convolve(given[0].astype(np.float64) - 7, weight, (3, 20, 20, 128, 128, (1, 1, 1, 1)))
     values = sums * scale.astype(np.float64) + bias + factor * given[1]
     if types == "u8s8u8":

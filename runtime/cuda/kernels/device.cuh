@@ -1,6 +1,9 @@
 // What kernels use of CUDA: every PTX instruction stands here (Hopper's own in hopper.cuh), with a twin for the CPU in
-// emulated.h. Kernels contain no other inline assembly, so that one source runs on both.
+// emulated.h. Kernels contain no other inline assembly, so that one source runs on both. Denormals count as zero, here
+// as on the CPU: kernels are compiled with -ftz=true. RL_CUDA makes the CPU's headers of elementary functions
+// (kernels/vec/) one-lane code for a GPU's thread.
 #pragma once
+#define RL_CUDA
 
 #ifdef RUSHLIGHT_EMULATED
 #include "emulated.h"
@@ -15,6 +18,11 @@ using int64_t = long long;
 using uint64_t = unsigned long long;
 using uintptr_t = unsigned long long;
 
+#define INT32_MIN (-2147483647 - 1)
+#define INT32_MAX 2147483647
+#define __builtin_inff() __builtin_bit_cast(float, 0x7F800000)
+#define __builtin_nanf(tag) __builtin_bit_cast(float, 0x7FFFFFFF)
+#define __builtin_memcpy memcpy
 #define DEVICE __device__ __forceinline__
 #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
 #define KERNEL(name, threads, blocks, Params) \
@@ -68,6 +76,20 @@ DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c)
 DEVICE int round_to_int(float x) { return __float2int_rn(x); }
 DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
 DEVICE float minimum(float a, float b) { return fminf(a, b); }
+
+DEVICE float square_root(float x) { return __fsqrt_rn(x); }
+DEVICE float round_to_even(float x) { return rintf(x); }
+DEVICE float round_down(float x) { return floorf(x); }
+DEVICE float round_up(float x) { return ceilf(x); }
+DEVICE float round_to_zero(float x) { return truncf(x); }
+DEVICE int32_t float_bits(float x) { return __float_as_int(x); }
+DEVICE float float_from_bits(int32_t x) { return __int_as_float(x); }
+
+// x, but zero of its sign where it is denormal: an addition that a compiler may not leave out.
+DEVICE float flush(float x) {
+  asm("add.ftz.f32 %0, %0, 0f80000000;" : "+f"(x));
+  return x;
+}
 
 // Keeps the compiler from moving loads of later code here, where their values would only take registers.
 DEVICE void hold_loads() { asm volatile("" ::: "memory"); }

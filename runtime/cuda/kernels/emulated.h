@@ -107,5 +107,13 @@ DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 DEVICE int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
 DEVICE float maximum(float a, float b) { return std::fmax(a, b); }
 DEVICE float minimum(float a, float b) { return std::fmin(a, b); }
+DEVICE float square_root(float x) { return __builtin_sqrtf(x); }
+DEVICE float round_to_even(float x) { return __builtin_rintf(x); }
+DEVICE float round_down(float x) { return __builtin_floorf(x); }
+DEVICE float round_up(float x) { return __builtin_ceilf(x); }
+DEVICE float round_to_zero(float x) { return __builtin_truncf(x); }
+DEVICE int32_t float_bits(float x) { return __builtin_bit_cast(int32_t, x); }
+DEVICE float float_from_bits(int32_t x) { return __builtin_bit_cast(float, x); }
+DEVICE float flush(float x) { return _mm_cvtss_f32(_mm_max_ss(_mm_set_ss(x), _mm_set_ss(x))); }
 DEVICE void hold_loads() {}
 DEVICE int renew(int value) { return value; }

@@ -4,6 +4,8 @@
 // the first shows buffers that are overwritten too early, the second waits that are missing. Memory order, bank
 // conflicts and time are not modelled. x86-64 and System V only.
 #pragma once
+#include <xmmintrin.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -23,6 +25,7 @@ constexpr int kWarp = 32;
 constexpr size_t kStackBytes = 96 << 10;
 constexpr int kNamedBarriers = 16;
 constexpr unsigned char kPoison = 0xCD;
+constexpr unsigned kFlushDenormals = 0x8040;    // the bits FTZ and DAZ of MXCSR
 constexpr unsigned kCopies = 1, kProducts = 2;  // kinds of asynchronous work: cp.async and TMA; wgmma
 
 struct Copy {
@@ -225,6 +228,8 @@ inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned s
   block.eager = eager;
   block.shuffled = seed != 0;
   active = &block;
+  const unsigned mode = _mm_getcsr();
+  _mm_setcsr(mode | kFlushDenormals);
   unsigned state = seed;
   for (unsigned z = 0; z < grid.z && block.error.empty(); ++z) {
     for (unsigned y = 0; y < grid.y && block.error.empty(); ++y) {
@@ -234,6 +239,7 @@ inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned s
       }
     }
   }
+  _mm_setcsr(mode);
   active = nullptr;
   return block.error;
 }

@@ -10,7 +10,7 @@
 // but for the addition that remainder may need.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

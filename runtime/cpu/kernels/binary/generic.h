@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/binary/binary.h"
+#include "kernels/kernel.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/pow.h"
 #include "kernels/vec/row_operand.h"

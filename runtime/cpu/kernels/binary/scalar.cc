@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "kernels/binary/binary.h"
+#include "kernels/kernel.h"
 #include "kernels/vec/broadcast.h"
 
 namespace rushlight {

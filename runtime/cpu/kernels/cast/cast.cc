@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "kernels/kernel.h"
+
 namespace rushlight {
 
 #define CAST(op, types, From, To)                          \

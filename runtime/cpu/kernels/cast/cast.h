@@ -10,7 +10,7 @@
 // x and out are dense, of any alignment; out may be x where dtypes are equally long, else they do not overlap.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cast/cast.h"
+#include "kernels/kernel.h"
 #include "kernels/vec/half.h"
 #include "kernels/vec/vec.h"
 

@@ -4,7 +4,7 @@
 // Shapes and strides as in binary/binary.h, aliasing too.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

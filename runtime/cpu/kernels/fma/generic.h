@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/fma/fma.h"
+#include "kernels/kernel.h"
 #include "kernels/vec/activation.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/row_operand.h"

@@ -1,4 +1,5 @@
 #include "kernels/index/index.h"
+#include "kernels/kernel.h"
 
 namespace rushlight {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "kernels/kernel.h"
+
 namespace rushlight {
 
 #define GATHER(types, T) void gather_##types##_generic(const Call&, int64_t, int64_t);

@@ -9,7 +9,7 @@
 // `rank` or `depth` entries of the arrays count.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -1,6 +1,7 @@
 // The ISA files' template.
 #pragma once
 
+#include "kernels/kernel.h"
 #include "kernels/norm/norm.h"
 #include "kernels/vec/partials.h"
 #include "kernels/vec/view.h"

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "kernels/kernel.h"
 #include "kernels/vec/view.h"
 
 namespace rushlight {

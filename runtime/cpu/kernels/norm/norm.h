@@ -9,7 +9,7 @@
 // layer_norm and rms_norm ignore spatial and groups (give 1). Any alignment; out may be x, else nothing overlaps.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -1,6 +1,7 @@
 // The ISA files' template.
 #pragma once
 
+#include "kernels/kernel.h"
 #include "kernels/qbinary/qbinary.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"

@@ -7,7 +7,7 @@
 // Shapes, strides and aliasing as in binary/binary.h. qadd ignores scale and the zero points, qmul a_scale and b_scale.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "kernels/kernel.h"
 #include "kernels/quantize/quantize.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"

@@ -2,6 +2,7 @@
 // uint8_t* bytes) holds the 256 results in a form that look_up(Int x) reads.
 #pragma once
 
+#include "kernels/kernel.h"
 #include "kernels/quantize/quantize.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"

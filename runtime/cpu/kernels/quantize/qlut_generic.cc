@@ -1,4 +1,5 @@
 // The portable table look-up.
+#include "kernels/kernel.h"
 #include "kernels/quantize/quantize.h"
 #include "kernels/vec/broadcast.h"
 

@@ -13,7 +13,7 @@
 // qlut, where it may be x.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -1,3 +1,4 @@
+#include "kernels/kernel.h"
 #include "kernels/range/range.h"
 
 namespace rushlight {

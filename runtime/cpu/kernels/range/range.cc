@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "kernels/kernel.h"
+
 namespace rushlight {
 
 #define RANGE(types, T) void range_##types##_generic(const Call&, int64_t, int64_t);

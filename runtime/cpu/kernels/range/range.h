@@ -3,7 +3,7 @@
 // out is dense, of any alignment.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

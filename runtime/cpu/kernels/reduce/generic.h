@@ -1,6 +1,7 @@
 // The ISA files' template: the FLOAT rows.
 #pragma once
 
+#include "kernels/kernel.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/vec/partials.h"
 #include "kernels/vec/view.h"

@@ -12,7 +12,7 @@
 // 0. Any alignment. Nothing overlaps, but that cumsum's out may be x.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -2,6 +2,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/kernel.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/vec/view.h"
 

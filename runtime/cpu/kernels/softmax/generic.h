@@ -1,6 +1,7 @@
 // The ISA files' template.
 #pragma once
 
+#include "kernels/kernel.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/vec/math.h"
 #include "kernels/vec/partials.h"

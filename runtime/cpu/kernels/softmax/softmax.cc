@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "kernels/kernel.h"
 #include "kernels/vec/view.h"
 
 namespace rushlight {

@@ -9,7 +9,7 @@
 // Any alignment; out may be x for softmax and log_softmax, else they do not overlap.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -5,7 +5,7 @@
 // others ignore them. NaN gives NaN, but for sign (0). Errors and edges are stated in vec/math.h.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

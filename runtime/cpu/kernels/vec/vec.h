@@ -1,5 +1,5 @@
 // The vector layer: V (float lanes), VI (int32 lanes) and M (a mask) of kWidth lanes, 16 generic, 8 AVX2, 16 AVX-512,
-// 4 NEON.
+// 4 NEON, 1 in CUDA kernels (RL_CUDA), which lack most loads and stores, and `down`.
 //
 // The ISA comes from the flags of the file that includes this header (RL_NEON stands for NEON, which every ARM compiler
 // claims), so only ISA files (x86_<isa>.cc, arm_<isa>.cc, generic.cc) may include it. All of it has internal linkage.
@@ -21,7 +21,10 @@
 #define RL_INLINE inline __attribute__((always_inline))
 
 // RL_ROW(symbol): the symbol with the ISA's name at its end.
-#if defined(__AVX512F__)
+#if defined(RL_CUDA)
+#include "kernels/vec/vec_cuda.h"
+#define RL_ROW(symbol) symbol
+#elif defined(__AVX512F__)
 #include "kernels/vec/vec_avx512.h"
 #define RL_ROW(symbol) symbol##_avx512
 #elif defined(__AVX2__)
@@ -39,7 +42,7 @@ namespace rushlight {
 namespace {
 
 RL_INLINE V zero() { return set(0.0f); }
-#ifndef __AVX2__
+#if !defined(__AVX2__) && !defined(RL_CUDA)
 RL_INLINE void store_four(uint8_t* p, VI a, VI b, VI c, VI d) {
   store_u8(p, a);
   store_u8(p + kWidth, b);
@@ -60,6 +63,7 @@ RL_INLINE V copy_sign(V magnitude, V sign) {
 }
 RL_INLINE M is_nan(V a) { return !eq(a, a); }
 
+#ifndef RL_CUDA
 // Combines the lanes of v by a fixed tree: lane i with i + kWidth / 2, then halves again.
 template <class Op>
 RL_INLINE float fold(V v, Op op) {
@@ -69,6 +73,7 @@ RL_INLINE float fold(V v, Op op) {
   v = op(v, down<1>(v));
   return first(v);
 }
+#endif
 
 }  // namespace
 }  // namespace rushlight

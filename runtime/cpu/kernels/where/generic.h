@@ -1,6 +1,7 @@
 // The ISA files' template: plain loops, which the compiler vectorizes for each.
 #pragma once
 
+#include "kernels/kernel.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"
 #include "kernels/where/where.h"

@@ -4,7 +4,7 @@
 // Shapes and strides as in binary/binary.h, aliasing too. The condition is bytes, true where not zero.
 #pragma once
 
-#include "kernels/kernel.h"
+#include <cstdint>
 
 namespace rushlight {
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...ir import Node
-from ...plan.bands import Part
-from ...plan.lowering import Lowering, Param, Rule, short_dtype
-from ...types import dense_strides, product
-from ..strides import MAX_AXES, Loop, collapse
+from ..ir import Node
+from ..plan.bands import Part
+from ..plan.lowering import Lowering, Param, Rule, short_dtype
+from ..types import dense_strides, product
 from .elementwise import broadcast_params, broadcast_rows
 from .images import element_rows
+from .strides import MAX_AXES, Loop, collapse
 
 PLANES = (2, 3, 4)
 """Channels that `quantize_planes` takes."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...ir import Node, Value
-from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule
-from ...plan.views import view_of
-from ...types import DimLike
-from ..strides import Loop, broadcast_strides, collapse
+from ..ir import Node, Value
+from ..plan.lowering import KernelRow, Lowering, Operand, Param, Rule
+from ..plan.views import view_of
+from ..types import DimLike
 from .quantize import lower_quantized_planes
+from .strides import Loop, broadcast_strides, collapse
 
 MAX_AXES = 8
 """Axes that the move kernels take."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...ir import Half, Node, Value
-from ...plan.lowering import Fault, Lowering, Operand, Param, Rule, short_dtype
-from ...types import DimLike, dense_strides, product
-from ..strides import Loop, collapse
+from ..ir import Half, Node, Value
+from ..plan.lowering import Fault, Lowering, Operand, Param, Rule, short_dtype
+from ..types import DimLike, dense_strides, product
 from .gemm import HALF_NAMES
+from .strides import Loop, collapse
 
 MAX_AXES = 8
 """Axes that the kernels' parameters have room for."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...ir import Lazy, Node, Value
-from ...ops import Array
-from ...plan.lowering import At, KernelRow, Lowering, Operand, Param, Recurrence, Rule
-from ...types import DimLike, floordiv
+from ..ir import Lazy, Node, Value
+from ..ops import Array
+from ..plan.lowering import At, KernelRow, Lowering, Operand, Param, Recurrence, Rule
+from ..types import DimLike, floordiv
 
 _WEIGHTS: Mapping[str, str] = {"w_ih": "input_weight", "w_hh": "weight"}
 """The kernel's names of an operator's weights."""

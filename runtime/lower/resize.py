@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...ir import Node
-from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ..ir import Node
+from ..plan.lowering import Lowering, Param, Rule, short_dtype
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 ROUNDINGS = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...ir import Lazy, Node, Value
-from ...ops import Array
-from ...plan.bands import ImageRows, Part, Window
-from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
-from ...types import DimLike, product
-from ..winograd import choose_exact_tile, choose_tile
+from ..ir import Lazy, Node, Value
+from ..ops import Array
+from ..plan.bands import ImageRows, Part, Window
+from ..plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
+from ..types import DimLike, product
 from .gemm import NEUTRAL, emit_gemm, epilogue_operands, epilogue_params, find_gemm, gemm_weight
 from .images import PartParams, window_rows
+from .winograd import choose_exact_tile, choose_tile
 
 
 def lower_conv(node: Node, lower: Lowering) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import Half, Lazy, Node, Value
-from ...ops import Array
-from ...plan.bands import ImageRows
-from ...plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
-from ...types import DimLike, floordiv, product
-from ..activation import activation_params
+from ..ir import Half, Lazy, Node, Value
+from ..ops import Array
+from ..plan.bands import ImageRows
+from ..plan.lowering import KernelRow, Lowering, Operand, Param, Rule, short_dtype
+from ..types import DimLike, floordiv, product
+from .activation import activation_params
 
 NEUTRAL: Mapping[str, Param] = {
     "batch": (1, 1), "images": 1, "oh": 1, "ow": 1, "ih": 1, "iw": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "ph": 0,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...ir import Node
-from ...plan.lowering import Lowering, Param, Rule, short_dtype
-from ...types import DimLike, product
+from ..ir import Node
+from ..plan.lowering import Lowering, Param, Rule, short_dtype
+from ..types import DimLike, product
 
 
 def middle(shape: Sequence[DimLike], dims: Sequence[int]) -> dict[str, Param] | None:

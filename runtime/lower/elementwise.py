@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import Node, Value
-from ...plan.bands import ImageRows, Part
-from ...plan.lowering import Lowering, Param, Rule, short_dtype
-from ...types import product
-from ..activation import activation_params
-from ..strides import MAX_AXES, Loop, broadcast_loops, broadcast_strides, collapse
+from ..ir import Node, Value
+from ..plan.bands import ImageRows, Part
+from ..plan.lowering import Lowering, Param, Rule, short_dtype
+from ..types import product
+from .activation import activation_params
 from .images import element_rows
+from .strides import MAX_AXES, Loop, broadcast_loops, broadcast_strides, collapse
 
 ALPHA = {"leaky_relu": "negative_slope", "elu": "alpha"}
 """Attributes that the unary kernels take as alpha."""

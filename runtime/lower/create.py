@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...ir import Node
-from ...plan.lowering import At, Lowering, Rule, short_dtype
-from ..strides import Loop
+from ..ir import Node
+from ..plan.lowering import At, Lowering, Rule, short_dtype
 from .move import emit_copy, find_move
+from .strides import Loop
 
 
 def lower_full(node: Node, lower: Lowering) -> bool:

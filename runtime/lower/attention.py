@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...ir import Node, Value
-from ...ops.integer_attention import QUANTIZATION
-from ...plan.lowering import Lowering, Operand, Param, Rule, View
-from ...plan.views import view_of
-from ...types import DimLike
-from ..strides import broadcast_strides
+from ..ir import Node, Value
+from ..ops.integer_attention import QUANTIZATION
+from ..plan.lowering import Lowering, Operand, Param, Rule, View
+from ..plan.views import view_of
+from ..types import DimLike
+from .strides import broadcast_strides
 
 HEADS_FIRST, ROWS_FIRST = (0, 1, 2, 3), (0, 2, 1, 3)
 

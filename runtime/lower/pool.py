@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import Node
-from ...plan.bands import Part, Window
-from ...plan.lowering import Lowering, Param, Rule, short_dtype
+from ..ir import Node
+from ..plan.bands import Part, Window
+from ..plan.lowering import Lowering, Param, Rule, short_dtype
 from .images import window_rows
 from .reduce import middle
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ...ir import Value
-from ...plan.bands import ImageRows, Part, Pitch, Window
-from ...plan.lowering import Lowering, Param
-from ...types import product
+from ..ir import Value
+from ..plan.bands import ImageRows, Part, Pitch, Window
+from ..plan.lowering import Lowering, Param
+from ..types import product
 
 PartParams = Callable[[Part], Mapping[str, Param]]
 

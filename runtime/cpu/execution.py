@@ -1,0 +1,99 @@
+"""Runs bound plans on the CPU: native segments, and the NumPy references of nodes that have no kernel between them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ..execution import index_error, new_outputs, run_reference
+from ..ir import Value
+from ..ops import Array
+from ..plan import Plan
+from ..plan.groups import ARENA, CONSTANT, INPUT, Location
+from ..plan.plan import Binding
+from . import _core
+from .backend import CpuBackend, cpu_backend
+
+
+class CpuEngine:
+    """So many threads of the process's pool, on one instruction set."""
+
+    def __init__(self, threads: int, isa: str) -> None:
+        self.threads, self.isa = threads, isa
+        self.backend: CpuBackend = cpu_backend(isa)
+
+    def load(self, plan: Plan) -> CpuLoaded:
+        return CpuLoaded(plan, _core.Executor(plan.constants, self.threads))
+
+
+class CpuLoaded:
+    def __init__(self, plan: Plan, executor: _core.Executor) -> None:
+        self._plan, self._executor = plan, executor
+
+    @property
+    def held_bytes(self) -> int:
+        return self._executor.held_bytes
+
+    def bind(self, binding: Binding) -> CpuExecution:
+        return CpuExecution(self._plan, binding, self._executor)
+
+
+class CpuExecution:
+    """See `Execution`."""
+
+    def __init__(self, plan: Plan, binding: Binding, executor: _core.Executor) -> None:
+        self.binding = binding
+        self._plan = plan
+        self._sessions = executor.bind(binding.steps, binding.arena_bytes, binding.copies)
+        self.arena_bytes: int = self._sessions.arena_bytes
+        is_native = all(isinstance(segment, tuple) for segment in binding.segments)
+        self.native = self._sessions if is_native else None
+
+    def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
+        outputs = new_outputs(self._plan, self.binding)
+        session = self._sessions.session(inputs, outputs)
+        memory = _Memory(session.arena_view(0, self.binding.arena_bytes), self._plan, inputs, outputs)
+        for segment in self.binding.segments:
+            if isinstance(segment, tuple):
+                if times is None:
+                    self._check(session.run(*segment))
+                else:
+                    fault, nanoseconds = session.run_timed(*segment)
+                    self._check(fault)
+                    times += nanoseconds
+            else:
+                start = time.perf_counter_ns()
+                run_reference(segment, memory.view, memory.write)
+                if times is not None:
+                    times.append(time.perf_counter_ns() - start)
+        session.finish()
+        return outputs
+
+    def _check(self, fault: int) -> None:
+        if fault >= 0:
+            raise index_error(self.binding, fault)
+
+
+class _Memory:
+    """Arrays over the places that locations name."""
+
+    def __init__(self, arena: Any, plan: Plan, inputs: list[Array], outputs: list[Array]) -> None:
+        self._arena = arena
+        self._constants, self._inputs, self._outputs = plan.constants, inputs, outputs
+
+    def view(self, location: Location, value: Value) -> Array:
+        space, index, offset = location
+        shape, dtype = value.type.static_shape(), value.dtype
+        count = int(np.prod(shape))
+        if count == 0:
+            return np.empty(shape, dtype)
+        if space == ARENA:
+            return np.frombuffer(self._arena, dtype, count, offset).reshape(shape)
+        arrays = self._constants if space == CONSTANT else self._inputs if space == INPUT else self._outputs
+        raw = arrays[index].reshape(-1).view(np.uint8)
+        return raw[offset : offset + count * dtype.itemsize].view(dtype).reshape(shape)
+
+    def write(self, location: Location, value: Value, result: Array) -> None:
+        self.view(location, value)[...] = result

@@ -1,0 +1,51 @@
+"""The CUDA backend: the kernel rows of `families`, and the common lowering rules."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..cpu.backend import TableBackend
+from ..cpu.params import params_dtype
+from ..ops import Array
+from ..plan.lowering import KernelRow
+from .families import families
+from .family import Family, Row
+
+
+class CudaBackend(TableBackend):
+    """Kernels of all families that there are for GPUs."""
+
+    name = "cuda"
+    has_bands = False
+
+    def __init__(self) -> None:
+        super().__init__({name: family.rows for name, family in families().items()})
+
+    def packed_bytes(self, row: KernelRow, params: bytes) -> int:
+        family, own = self._packing(row)
+        assert family.packed_bytes is not None
+        return family.packed_bytes(own, _fields(own, params))
+
+    def weight_memory(self, size: int) -> Array:
+        return np.empty(size, np.uint8)
+
+    def pack(self, row: KernelRow, params: bytes, src: Array, out: Array) -> None:
+        family, own = self._packing(row)
+        assert family.pack is not None
+        family.pack(own, _fields(own, params), src, out)
+
+    def _packing(self, row: KernelRow) -> tuple[Family, Row]:
+        assert isinstance(row, Row)
+        return families()[row.family], row
+
+
+def _fields(row: Row, params: bytes) -> Any:
+    return np.frombuffer(params, params_dtype(row.family))[0]
+
+
+@cache
+def cuda_backend() -> CudaBackend:
+    return CudaBackend()

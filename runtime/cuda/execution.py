@@ -1,0 +1,201 @@
+"""Runs bound plans on a device: constants and one block of memory there, prepared launches, references on the host."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ..execution import index_error, new_outputs, run_reference
+from ..ir import Value
+from ..ops import Array
+from ..plan import Plan
+from ..plan.groups import ARENA, CONSTANT, FAULT, INPUT, NONE, OUTPUT, Location
+from ..plan.plan import Binding, NativeStep
+from ..types import evaluate
+from .backend import CudaBackend, cuda_backend
+from .device import ALIGNMENT, Buffer, Device, Launch
+from .families import families
+from .family import Call, Row
+
+_FAULT_BYTES = 8
+
+
+class CudaEngine:
+    """Programs on one device. `threads` of the host pack weights."""
+
+    def __init__(self, device: Device, threads: int) -> None:
+        self.device, self.threads = device, threads
+        self.isa = device.arch
+        self.backend: CudaBackend = cuda_backend()
+
+    def load(self, plan: Plan) -> CudaLoaded:
+        return CudaLoaded(plan, self.device)
+
+
+class CudaLoaded:
+    """A plan's constants on a device, and the memory of its runs, which take turns. Executions for other sizes share
+    that memory: it is as large as the largest one needs."""
+
+    def __init__(self, plan: Plan, device: Device) -> None:
+        self.plan, self.device = plan, device
+        self.lock = threading.Lock()
+        offsets, total = _stacked([array.nbytes for array in plan.constants])
+        self._constants = device.allocate(total)
+        self.constants = [self._constants.address + offset for offset in offsets]
+        for address, array in zip(self.constants, plan.constants, strict=True):
+            device.write(address, array)
+        plan.release_packed()
+        self.memory: Buffer = device.allocate(0)
+        self.rows: Mapping[str, Row] = {row.symbol: row for family in families().values() for row in family.rows}
+
+    @property
+    def held_bytes(self) -> int:
+        return self.memory.size
+
+    def reserve(self, size: int) -> None:
+        """At least `size` bytes of memory. What is prepared for the memory before has to be prepared again."""
+        if size > self.memory.size:
+            self.memory = self.device.allocate(0)  # first the old block goes
+            self.memory = self.device.allocate(size)
+
+    def bind(self, binding: Binding) -> CudaExecution:
+        return CudaExecution(self, binding)
+
+
+class CudaExecution:
+    """See `Execution`."""
+
+    native = None
+
+    def __init__(self, loaded: CudaLoaded, binding: Binding) -> None:
+        self.binding = binding
+        self._loaded, self._device = loaded, loaded.device
+        self._prepared_for: Buffer | None = None
+        graph = loaded.plan.graph
+        inputs = [evaluate(value.type.size, binding.sizes) * value.dtype.itemsize for value in graph.inputs]
+        outputs = [array.nbytes for array in new_outputs(loaded.plan, binding)]
+        self._steps: list[NativeStep] = []
+        self._faults: dict[int, int] = {}  # step to its fault's index
+        for index, step in enumerate(binding.steps):
+            assert isinstance(step[0], str), "the backend has no bands"
+            _, _, locations = step
+            self._steps.append(step)
+            if any(space == FAULT for space, *_ in locations):
+                self._faults[index] = len(self._faults)
+        scratch = max((self._scratch_bytes(*step) for step in self._steps), default=0)
+        sizes = [*inputs, *outputs, binding.arena_bytes, scratch, len(self._faults) * _FAULT_BYTES]
+        offsets, self.arena_bytes = _stacked(sizes)
+        self._inputs, rest = offsets[: len(inputs)], offsets[len(inputs) :]
+        self._outputs, (self._arena, self._scratch, self._fault) = rest[: len(outputs)], rest[len(outputs) :]
+        self._calls: list[list[Launch]] = []
+        self._segments: list[Callable[[], None] | None] = []
+
+    def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
+        loaded, device = self._loaded, self._device
+        outputs = new_outputs(loaded.plan, self.binding)
+        with loaded.lock:
+            self._prepare()
+            base = loaded.memory.address
+            for offset, array in zip(self._inputs, inputs, strict=True):
+                device.write(base + offset, array)
+            faults = np.zeros(len(self._faults), np.int64)
+            if self._faults:
+                device.write(base + self._fault, faults)
+            memory = _Memory(self, inputs)
+            for segment, launch in zip(self.binding.segments, self._segments, strict=True):
+                if launch is None:
+                    start = time.perf_counter_ns()
+                    run_reference(segment, memory.read, memory.write)  # type: ignore[arg-type]
+                    if times is not None:
+                        times.append(time.perf_counter_ns() - start)
+                elif times is None:
+                    launch()
+                else:
+                    times += [device.timed(launches) for launches in self._calls[slice(*segment)]]  # type: ignore[misc]
+            copied = {index: location for index, location, _ in self.binding.copies}
+            for index, (offset, array) in enumerate(zip(self._outputs, outputs, strict=True)):
+                if index in copied:
+                    memory.read_bytes(copied[index], array)
+                else:
+                    device.read(base + offset, array)
+            if self._faults:
+                device.read(base + self._fault, faults)
+        for step, index in self._faults.items():
+            if faults[index]:
+                raise index_error(self.binding, step)
+        return outputs
+
+    def _prepare(self) -> None:
+        """Launches for the memory that there is."""
+        self._loaded.reserve(self.arena_bytes)
+        if self._prepared_for is self._loaded.memory:
+            return
+        self._calls = [self._launches(index, *step) for index, step in enumerate(self._steps)]
+        self._segments = [
+            self._device.prepare([launch for launches in self._calls[slice(*segment)] for launch in launches])
+            if isinstance(segment, tuple)
+            else None
+            for segment in self.binding.segments
+        ]
+        self._prepared_for = self._loaded.memory
+
+    def _scratch_bytes(self, symbol: str, params: bytes, locations: list[Location]) -> int:
+        row = self._loaded.rows[symbol]
+        return families()[row.family].scratch_bytes(Call(row, params, ()), self._device)
+
+    def _launches(self, index: int, symbol: str, params: bytes, locations: list[Location]) -> list[Launch]:
+        row = self._loaded.rows[symbol]
+        operands = [self.address(location, index) for location in locations]
+        call = Call(row, params, operands, self._loaded.memory.address + self._scratch)
+        return families()[row.family].launches(call, self._device)
+
+    def address(self, location: Location, step: int = 0) -> int:
+        """Where on the device a location lies, for this step; 0 where there is nothing."""
+        space, index, offset = location
+        base = self._loaded.memory.address
+        if space == NONE:
+            return 0
+        if space == CONSTANT:
+            return self._loaded.constants[index] + offset
+        if space == FAULT:
+            return base + self._fault + self._faults[step] * _FAULT_BYTES
+        start = {INPUT: self._inputs, OUTPUT: self._outputs, ARENA: [self._arena]}[space][index]
+        return base + start + offset
+
+
+class _Memory:
+    """What references read and write: on the host where it lies there, too."""
+
+    def __init__(self, execution: CudaExecution, inputs: list[Array]) -> None:
+        self._execution, self._inputs = execution, inputs
+        self._device = execution._device
+        self._constants = execution._loaded.plan.constants
+
+    def read(self, location: Location, value: Value) -> Array:
+        array = np.empty(value.type.static_shape(), value.dtype)
+        self.read_bytes(location, array)
+        return array
+
+    def read_bytes(self, location: Location, out: Array) -> None:
+        space, index, offset = location
+        if space in (CONSTANT, INPUT):
+            source = self._constants[index] if space == CONSTANT else self._inputs[index]
+            raw = source.reshape(-1).view(np.uint8)[offset : offset + out.nbytes]
+            out[...] = raw.view(out.dtype).reshape(out.shape)
+        else:
+            self._device.read(self._execution.address(location), out)
+
+    def write(self, location: Location, value: Value, result: Array) -> None:
+        self._device.write(self._execution.address(location), np.ascontiguousarray(result))
+
+
+def _stacked(sizes: list[int]) -> tuple[list[int], int]:
+    """Offsets of blocks of these sizes, one behind the other, and the size of all."""
+    offsets, total = [], 0
+    for size in sizes:
+        offsets.append(total)
+        total += -(-size // ALIGNMENT) * ALIGNMENT
+    return offsets, total

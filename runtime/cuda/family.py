@@ -1,0 +1,98 @@
+"""A kernel family on a GPU: the contract, operands and parameters of the CPU's family of that name, other kernels.
+
+cpu/kernels/<family>/<family>.h     what is computed, the parameters
+cuda/kernels/<family>*.cu           the kernels
+cuda/families/<family>.py           the family's `FAMILY`: which rows there are, how a call becomes launches
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..cpu.params import families as cpu_families
+from ..cpu.params import params_dtype
+from ..ops import Array
+from .device import Device, Launch
+from .source import Kernel
+
+BLOCKS_A_MULTIPROCESSOR = 16
+"""Of grids whose blocks go on to further elements: enough to hide the latency of memory."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kernel, or what several make together; see `KernelRow`."""
+
+    family: str
+    op: str
+    types: str
+
+    isa = "cuda"
+    mr = 0
+    nr = 0
+
+    @property
+    def symbol(self) -> str:
+        return f"{self.op}_{self.types}_cuda"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One execution of a row: the family's parameters, the addresses of its operands (0: absent) and `scratch`, the
+    address of as many bytes as `Family.scratch_bytes` says, 256-byte aligned."""
+
+    row: Row
+    params: bytes
+    operands: Sequence[int]
+    scratch: int = 0
+
+    @cached_property
+    def fields(self) -> Any:
+        """The parameters by name."""
+        return np.frombuffer(self.params, params_dtype(self.row.family))[0]
+
+    def argument(self) -> np.ndarray[Any, Any]:
+        """What a kernel takes that is given the call as it is: the operands' addresses, then the parameters."""
+        raw = np.array(self.operands, np.uint64).tobytes() + self.params
+        return np.frombuffer(raw, f"V{len(raw)}")[0:1].reshape(())
+
+
+class Family:
+    """The rows of a family, and how their calls become launches.
+
+    `launches(call, device)`: in order, none where there is nothing to do. `scratch_bytes` of a call likewise.
+    `packed_bytes(row, fields)` and `pack(row, fields, src, out)`: as the CPU's families pack weights, in a layout of
+    the kernels' own; `src` and `out` lie in the host's memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rows: Iterable[tuple[str, str]],
+        launches: Callable[[Call, Device], list[Launch]],
+        scratch_bytes: Callable[[Call, Device], int] = lambda call, device: 0,
+        packed_bytes: Callable[[Row, Any], int] | None = None,
+        pack: Callable[[Row, Any, Array, Array], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.rows = [Row(name, op, types) for op, types in rows]
+        self.launches, self.scratch_bytes = launches, scratch_bytes
+        self.packed_bytes, self.pack = packed_bytes, pack
+
+
+def rows_of(family: str) -> list[tuple[str, str]]:
+    """Operator and types of every row that the CPU's family has, each once."""
+    return list(dict.fromkeys((row.op, row.types) for row in cpu_families()[family].rows))
+
+
+def over_elements(kernel: Kernel, call: Call, device: Device, work: int, threads: int = 256) -> list[Launch]:
+    """A launch of `work` threads, or fewer that go on to further work; none for no work."""
+    if work <= 0:
+        return []
+    blocks = min(-(-work // threads), BLOCKS_A_MULTIPROCESSOR * device.multiprocessors)
+    return [Launch(kernel, (blocks, 1, 1), threads, 0, call.argument())]
