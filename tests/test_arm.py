@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from rushlight.runtime.cpu import _core
+from tests.replay.calls import recorded_calls
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "aarch64"
@@ -45,15 +44,8 @@ def replay() -> Path:
 
 
 @pytest.fixture(scope="module")
-def calls() -> Iterator[Path]:
-    """Every kernel call of the kernels' tests, with what x86 made of it."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "calls"
-        checked(
-            sys.executable, "-m", "pytest", "-q", "-p", "tests.replay.record", "-k", "generic or not avx",
-            "tests/kernels", *sorted(ROOT.glob("tests/test_kernels_gemm*.py")), RUSHLIGHT_REPLAY_FILE=str(file),
-        )  # fmt: skip
-        yield file
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded_calls(tmp_path_factory)
 
 
 def emulate(cpu: str, replay: Path, calls: Path) -> tuple[list[str], dict[str, int]]:

@@ -13,6 +13,7 @@ import pytest
 from rushlight.runtime.cuda import compile as compilation
 from rushlight.runtime.cuda.cache import cached
 from rushlight.runtime.cuda.compile import ARCHITECTURES, architecture, compile_kernel, nvrtc, resources
+from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.gpu import GpuDevice
 from rushlight.runtime.cuda.source import Kernel
 from rushlight.runtime.cuda.tiles import TILES, HopperTile
@@ -72,6 +73,28 @@ def check_code(
 def test_kernel_compiles_without_spills(variant: str, arch: str, compiler: compilation.Nvrtc, tmp_path: Path) -> None:
     kernel, budget, wanted = VARIANTS[variant]
     check_code(compiler, kernel, arch, budget, wanted, tmp_path / "cubin")
+
+
+FAMILY_REGISTERS = 128
+"""Half of what 256 threads may have if two blocks are to share a multiprocessor."""
+STACK = {("unary", "sin"), ("unary", "cos")}
+"""Kernels and functions that index an array by what they compute, in the local memory: bits of 2/pi."""
+
+
+def family_kernels() -> list[Kernel]:
+    kernels = [kernel for family in families().values() for row in family.rows for kernel in family.kernels(row)]
+    tuned = {variant[0] for variant in VARIANTS.values()}
+    return [kernel for kernel in dict.fromkeys(kernels) if kernel not in tuned]
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_of_families_compile_without_spills(arch: str, compiler: compilation.Nvrtc) -> None:
+    for kernel in family_kernels():
+        used = resources(compiler.compile(kernel, arch)[1])
+        what = f"{kernel.name} {dict(kernel.defines)}: {used}"
+        assert used.registers <= FAMILY_REGISTERS, what
+        assert used.spills == 0, what
+        assert used.stack == 0 or (kernel.name, dict(kernel.defines).get("FUNCTION")) in STACK, what
 
 
 def test_hopper_kernel_compiles_without_spills(compiler: compilation.Nvrtc, tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ class Call:
 class Family:
     """The rows of a family, and how their calls become launches.
 
-    `launches(call, device)`: in order, none where there is nothing to do. `scratch_bytes` of a call likewise.
+    `kernels(row)`: all kernels that calls of the row may launch. `launches(call, device)`: in order, none where there
+    is nothing to do. `scratch_bytes(call, device)`: of a call without operands.
     `packed_bytes(row, fields)` and `pack(row, fields, src, out)`: as the CPU's families pack weights, in a layout of
     the kernels' own; `src` and `out` lie in the host's memory.
     """
@@ -74,6 +75,7 @@ class Family:
         self,
         name: str,
         rows: Iterable[tuple[str, str]],
+        kernels: Callable[[Row], Sequence[Kernel]],
         launches: Callable[[Call, Device], list[Launch]],
         scratch_bytes: Callable[[Call, Device], int] = lambda call, device: 0,
         packed_bytes: Callable[[Row, Any], int] | None = None,
@@ -81,7 +83,7 @@ class Family:
     ) -> None:
         self.name = name
         self.rows = [Row(name, op, types) for op, types in rows]
-        self.launches, self.scratch_bytes = launches, scratch_bytes
+        self.kernels, self.launches, self.scratch_bytes = kernels, launches, scratch_bytes
         self.packed_bytes, self.pack = packed_bytes, pack
 
 

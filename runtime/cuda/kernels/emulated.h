@@ -114,6 +114,9 @@ DEVICE float round_up(float x) { return __builtin_ceilf(x); }
 DEVICE float round_to_zero(float x) { return __builtin_truncf(x); }
 DEVICE int32_t float_bits(float x) { return __builtin_bit_cast(int32_t, x); }
 DEVICE float float_from_bits(int32_t x) { return __builtin_bit_cast(float, x); }
-DEVICE float flush(float x) { return _mm_cvtss_f32(_mm_max_ss(_mm_set_ss(x), _mm_set_ss(x))); }
+DEVICE float flush(float x) {
+  asm("addss %1, %0" : "+x"(x) : "x"(-0.0f));
+  return x;
+}
 DEVICE void hold_loads() {}
 DEVICE int renew(int value) { return value; }
