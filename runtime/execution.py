@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .errors import RushlightError, ShapeError
 from .ir import Value
 from .ops import Array
-from .plan import Backend, Binding, Plan
+from .plan import Backend, Binding, KernelStep, Plan
 from .plan.groups import Location
 from .plan.plan import ReferenceCall
 
@@ -35,6 +36,20 @@ class Execution(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """What a machine can do at best: multiplications and additions of float32 and of bytes a second, bytes a second
+    read from memory and, as far as operands fit its `cache_size` bytes, from the cache. 0 is what nobody knows.
+    `source`: where the figures are from."""
+
+    f32_flops: float
+    int8_ops: float
+    read_bytes: float
+    cache_bytes: float
+    cache_size: int
+    source: str
+
+
 class Loaded(Protocol):
     """A plan whose constants are where its kernels read them. `held_bytes`: memory kept for runs."""
 
@@ -53,6 +68,14 @@ class Engine(Protocol):
     @property
     def isa(self) -> str: ...
     def load(self, plan: Plan) -> Loaded: ...
+    def peaks(self) -> Peaks: ...
+    def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
+        """Rows and columns of the result that most of a call is computed by; 0 where a kernel has none."""
+        ...
+
+    def reason(self, step: KernelStep) -> str:
+        """Why a step runs on the kernel that it has, in one line."""
+        ...
 
 
 def new_outputs(plan: Plan, binding: Binding) -> list[Array]:

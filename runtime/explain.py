@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .cpu import _core
-from .cpu.backend import ISAS
 from .cpu.params import pack_params
-from .cpu.reasons import reason
+from .execution import Engine, Peaks
 from .ir import Node, Value
 from .model import Model
 from .plan import KernelStep, ReferenceStep
@@ -26,10 +22,6 @@ IDLE = "none"
 WARM_UPS = 2
 REPEATS = 5
 
-CACHE_SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
-USUAL_CACHE = 1 << 20
-"""Bytes of a second-level cache where the system does not tell."""
-
 
 @dataclass(frozen=True)
 class StepReport:
@@ -38,7 +30,8 @@ class StepReport:
 
     `nanoseconds` is the median of several runs; `share` the part of a bound that was reached (0 to 1) and `bound` its
     name: the peak of multiply-adds for matrix kernels, else the bandwidth of memory, or of the cache where the operands
-    fit it. A share above 1 says that the operands lay closer than that. `reason` says why this kernel runs.
+    fit it; "" where nobody knows it. A share above 1 says that the operands lay closer than that. `reason` says why
+    this kernel runs.
     """
 
     operator: str
@@ -55,20 +48,13 @@ class StepReport:
 @dataclass(frozen=True)
 class Explanation:
     """All steps of one method at one choice of sizes, the nodes that take none (kernel "none"), and the bounds that
-    shares refer to.
-
-    `f32_flops`, `int8_ops` (operations a second), `read_bytes` and `cache_bytes` (bytes a second) were measured on the
-    threads and with the instruction sets that the model uses.
-    """
+    shares refer to."""
 
     steps: list[StepReport]
     idle: list[StepReport]
     sizes: Mapping[str, int]
     arena_bytes: int
-    f32_flops: float
-    int8_ops: float
-    read_bytes: float
-    cache_bytes: float
+    peaks: Peaks
 
     @property
     def nanoseconds(self) -> int:
@@ -82,25 +68,25 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
     sizes = target.sizes(arrays)
     runs = [target.timed(arrays) for _ in range(WARM_UPS + REPEATS)][WARM_UPS:]
     times = [int(t) for t in np.median(np.array(runs), axis=0)] if runs[0] else []
-    flops, ops, read, cache = _core.measure_peaks(model.threads, ISAS[model.isa])
-    peaks = {"f32": flops, "int8": ops, "memory": read, "cache": cache}
+    peaks = model.engine.peaks()
     binding = target.execution(sizes).binding
     bands = {index: group.describe() for group in binding.groups for index in range(group.first, group.end)}
     steps = [
-        _report(step, sizes, time, peaks, bands.get(index, ""))
+        _report(step, sizes, time, model.engine, peaks, bands.get(index, ""))
         for index, (step, time) in enumerate(zip(target.plan.steps, times, strict=True))
     ]
     arena = target.execution(sizes).arena_bytes
     computed = {id(step.node) for step in target.plan.steps}
     idle = [_idle(node, sizes) for node in target.plan.graph.nodes if id(node) not in computed]
-    return Explanation(steps, idle, sizes, arena, flops, ops, read, cache)
+    return Explanation(steps, idle, sizes, arena, peaks)
 
 
 def _report(
     step: KernelStep | ReferenceStep,
     sizes: Mapping[str, int],
     time: int,
-    peaks: Mapping[str, float],
+    engine: Engine,
+    peaks: Peaks,
     band: str,
 ) -> StepReport:
     node = step.node
@@ -109,15 +95,17 @@ def _report(
         types = ", ".join(str(value.dtype) for value in [*node.inputs, *node.outputs] if value is not None)
         why = f"{step.reason} ({types}), nothing to decompose it into"
         return StepReport(node.op.name, _label(node), REFERENCE, "", shape, time, 0.0, "", why)
-    seconds = max(time, 1) * 1e-9
     if step.compute:
-        share, bound = 2 * evaluate(step.macs, sizes) / seconds / peaks[step.compute], f"{step.compute} peak"
+        done, rate = 2 * evaluate(step.macs, sizes), peaks.f32_flops if step.compute == "f32" else peaks.int8_ops
+        bound = f"{step.compute} peak"
     else:
-        moved = _bytes(step, sizes)
-        bound = "cache" if moved <= _cached_bytes() else "memory"
-        share = moved / seconds / peaks[bound]
-    why = "; ".join(filter(None, [reason(step), band]))
-    return StepReport(node.op.name, _label(node), step.row.symbol, _tile(step, sizes), shape, time, share, bound, why)
+        done = _bytes(step, sizes)
+        is_cached = done <= peaks.cache_size
+        rate, bound = (peaks.cache_bytes, "cache") if is_cached else (peaks.read_bytes, "memory")
+    share = done / (max(time, 1) * 1e-9) / rate if rate else 0.0
+    why = "; ".join(filter(None, [engine.reason(step), band]))
+    tile = _tile(step, sizes, engine)
+    return StepReport(node.op.name, _label(node), step.row.symbol, tile, shape, time, share, bound if rate else "", why)
 
 
 def _idle(node: Node, sizes: Mapping[str, int]) -> StepReport:
@@ -126,9 +114,9 @@ def _idle(node: Node, sizes: Mapping[str, int]) -> StepReport:
     return StepReport(node.op.name, _label(node), IDLE, "", shape, 0, 0.0, "", why)
 
 
-def _tile(step: KernelStep, sizes: Mapping[str, int]) -> str:
+def _tile(step: KernelStep, sizes: Mapping[str, int], engine: Engine) -> str:
     params = pack_params(step.family, **{name: _number(value, sizes) for name, value in step.params.items()})
-    rows, columns = _core.tile(step.row.symbol, params)
+    rows, columns = engine.tile(step.row.symbol, params)
     return f"{rows}x{columns}" if rows * columns > 1 else ""
 
 
@@ -136,16 +124,6 @@ def _number(value: Any, sizes: Mapping[str, int]) -> Any:
     if isinstance(value, (tuple, list)):
         return [_number(item, sizes) for item in value]
     return evaluate(value, sizes) if isinstance(value, Dim) else value
-
-
-@cache
-def _cached_bytes() -> int:
-    """What the second-level cache of one core holds beside other data."""
-    try:
-        size = int(CACHE_SIZE.read_text().removesuffix("K\n")) << 10
-    except (OSError, ValueError):
-        size = USUAL_CACHE
-    return size * 3 // 4
 
 
 def _label(node: Node) -> str:

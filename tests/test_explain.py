@@ -8,10 +8,11 @@ import torch
 
 import rushlight as rl
 from benchmarks.peers import networks
-from rushlight.runtime.cpu import _core, reasons
+from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import best_isa, cpu_backend
 from rushlight.runtime.cpu.params import families
 from rushlight.runtime.explain import IDLE, REFERENCE, Explanation, StepReport, explain
+from rushlight.runtime.lower import reasons
 from rushlight.runtime.ops import OpDef, registry
 from rushlight.runtime.plan import Plan, ReferenceStep
 from rushlight.runtime.plan.prepare import prepare
@@ -169,9 +170,9 @@ def test_peaks_are_of_the_instruction_sets_in_use(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RUSHLIGHT_FORCE_ISA", "generic")
     found = explain(rl.load(builder.build(), threads=1), {"x": weights(8)})
     flops, ops, _, cache = _core.measure_peaks(1)
-    assert flops > 1.5 * found.f32_flops
-    assert ops > 1.5 * found.int8_ops
-    assert cache > 1.2 * found.cache_bytes
+    assert flops > 1.5 * found.peaks.f32_flops
+    assert ops > 1.5 * found.peaks.int8_ops
+    assert cache > 1.2 * found.peaks.cache_bytes
 
 
 def test_peaks_need_instruction_sets_that_there_are() -> None:
@@ -184,6 +185,6 @@ def test_a_concatenation_counts_every_part_once() -> None:
     parts = [builder.input(name, np.float32, ("N", 4096)) for name in ("a", "b", "c")]
     builder.output("y", builder.concat(*(builder.exp(part) for part in parts), dim=1))
     found = explain(rl.load(builder.build(), threads=1), {name: weights(8, 4096) for name in ("a", "b", "c")})
-    moved = sum(step.share * step.nanoseconds * found.cache_bytes / 1e9 for step in found.steps)
+    moved = sum(step.share * step.nanoseconds * found.peaks.cache_bytes / 1e9 for step in found.steps)
     copies = sum(step.operator == "concat" for step in found.steps)
     assert moved == pytest.approx((6 + 2 * copies) * 8 * 4096 * 4)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..execution import index_error, new_outputs, run_reference
+from ..execution import Peaks, index_error, new_outputs, run_reference
 from ..ir import Value
+from ..lower.reasons import reason
 from ..ops import Array
-from ..plan import Plan
+from ..plan import KernelStep, Plan
 from ..plan.groups import ARENA, CONSTANT, INPUT, Location
 from ..plan.plan import Binding
 from . import _core
-from .backend import CpuBackend, cpu_backend
+from .backend import ISAS, CpuBackend, cpu_backend
+
+CACHE_SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+USUAL_CACHE = 1 << 20
+"""Bytes of a second-level cache where the system does not tell."""
 
 
 class CpuEngine:
@@ -26,6 +33,27 @@ class CpuEngine:
 
     def load(self, plan: Plan) -> CpuLoaded:
         return CpuLoaded(plan, _core.Executor(plan.constants, self.threads))
+
+    def peaks(self) -> Peaks:
+        """Measured now, in 0.4 s."""
+        figures = _core.measure_peaks(self.threads, ISAS[self.isa])
+        return Peaks(*figures, _cached_bytes(), f"measured on {self.threads} threads with {self.isa}")
+
+    def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
+        return _core.tile(symbol, params)
+
+    def reason(self, step: KernelStep) -> str:
+        return reason(step)
+
+
+@cache
+def _cached_bytes() -> int:
+    """What the second-level cache of one core holds beside other data."""
+    try:
+        size = int(CACHE_SIZE.read_text().removesuffix("K\n")) << 10
+    except (OSError, ValueError):
+        size = USUAL_CACHE
+    return size * 3 // 4
 
 
 class CpuLoaded:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..execution import Peaks
 from .source import Kernel
 
 ALIGNMENT = 256
@@ -54,6 +55,7 @@ class Device(Protocol):
         """TensorMap (hopper.cuh) of a matrix of bytes whose rows lie `pitch` bytes apart, in tiles of 128 columns."""
         ...
 
+    def peaks(self) -> Peaks: ...
     def launch(self, launch: Launch) -> None: ...
     def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
         """What queues these launches, in order, as often as it is called. Everything that can fail or take long at a

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DeviceError
+from ..execution import Peaks
 from .cache import cached
 from .device import ALIGNMENT, Launch
 from .source import Kernel, read_source
@@ -97,6 +98,9 @@ class EmulatedDevice:
     is_hopper: bool = False
 
     arch = "emulated"
+
+    def peaks(self) -> Peaks:
+        return Peaks(0, 0, 0, 0, 0, "not known: the device is emulated")
 
     def write(self, address: int, array: npt.NDArray[Any]) -> None:
         ctypes.memmove(address, array.ctypes.data, array.nbytes)

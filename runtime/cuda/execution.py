@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..execution import index_error, new_outputs, run_reference
+from ..execution import Peaks, index_error, new_outputs, run_reference
 from ..ir import Value
+from ..lower.reasons import reason
 from ..ops import Array
-from ..plan import Plan
+from ..plan import KernelStep, Plan
 from ..plan.groups import ARENA, CONSTANT, FAULT, INPUT, NONE, OUTPUT, Location
 from ..plan.plan import Binding, NativeStep
 from ..types import evaluate
@@ -33,6 +34,15 @@ class CudaEngine:
 
     def load(self, plan: Plan) -> CudaLoaded:
         return CudaLoaded(plan, self.device)
+
+    def peaks(self) -> Peaks:
+        return self.device.peaks()
+
+    def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
+        return 0, 0
+
+    def reason(self, step: KernelStep) -> str:
+        return reason(step)
 
 
 class CudaLoaded:

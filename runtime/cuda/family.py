@@ -16,6 +16,7 @@ import numpy as np
 
 from ..cpu.params import families as cpu_families
 from ..cpu.params import params_dtype
+from ..lower.reasons import ON_GPUS
 from ..ops import Array
 from .device import Device, Launch
 from .source import Kernel
@@ -32,7 +33,7 @@ class Row:
     op: str
     types: str
 
-    isa = "cuda"
+    isa = ON_GPUS
     mr = 0
     nr = 0
 

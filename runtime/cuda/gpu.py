@@ -12,12 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DeviceError
+from ..execution import Peaks
 from .compile import architecture, compile_kernel
 from .device import Buffer, Launch
 from .source import Kernel
 
 _STATIC_SHARED_LIMIT = 48 << 10
 """A block gets more shared memory than this only where the kernel's attribute allows it."""
+
+
+_FLOAT_OPERATIONS = {(8, 0): 128, (8, 6): 256, (8, 9): 256, (9, 0): 256, (12, 0): 256}
+_BYTE_OPERATIONS = {(8, 0): 4096, (8, 6): 2048, (8, 9): 2048, (9, 0): 8192, (12, 0): 2048}
+"""Multiplications and additions of float32, and of bytes in dense matrix products, of a multiprocessor in a clock, by
+compute capability: CUDA C++ Programming Guide, "Arithmetic Instructions"; the vendor's rates of A100, A40, RTX 4090,
+H100 and RTX 5090 over multiprocessors and clock."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,26 @@ class GpuDevice:
         self.is_hopper = self.arch == "sm_90a"
         self.multiprocessors = int(properties["multiProcessorCount"])
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
+        self._capability = int(properties["major"]), int(properties["minor"])
         self._runtime = runtime
         self._device = self.cupy.cuda.Device(index)
         with self._device:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self._functions: dict[tuple[Kernel, int], Any] = {}
         self._staging: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def peaks(self) -> Peaks:
+        """From the GPU's clocks and widths as its driver names them, not measured."""
+        clock_rate, memory_clock_rate, bus_width = 13, 36, 37  # cudaDeviceAttr
+
+        def attribute(number: int) -> int:
+            return int(self._runtime.deviceGetAttribute(number, self._device.id))
+
+        clocks = attribute(clock_rate) * 1e3 * self.multiprocessors
+        read = 2 * attribute(memory_clock_rate) * 1e3 * attribute(bus_width) / 8
+        floats = clocks * _FLOAT_OPERATIONS.get(self._capability, 0)
+        whole = clocks * _BYTE_OPERATIONS.get(self._capability, 0)
+        return Peaks(floats, whole, read, 0.0, 0, f"of {self.name} by its clocks, not measured")
 
     def allocate(self, size: int) -> GpuBuffer:
         """Memory of its own, not of CuPy's pool, which would keep it."""

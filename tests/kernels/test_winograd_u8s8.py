@@ -12,10 +12,10 @@ from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
 from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.cpu.params import pack_params
-from rushlight.runtime.cpu.reasons import reason
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.lower.activation import KINDS
 from rushlight.runtime.lower.gemm import NEUTRAL
+from rushlight.runtime.lower.reasons import reason
 from rushlight.runtime.lower.winograd import choose_exact_tile, why_direct
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep

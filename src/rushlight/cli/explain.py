@@ -24,16 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="size of the first input's first dimension")
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=SIZE", help="size of another dimension")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default all)")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:<index> or cuda-emulated")
 
 
 def run(args: argparse.Namespace) -> int:
-    model = load(args.model, threads=args.threads)
+    model = load(args.model, threads=args.threads, device=args.device)
     graph = model.program.graph
     sizes = {**(batch_size(graph, args.batch) if args.batch is not None else {}), **parse_sizes(args.dim)}
     found = explain(model, random_inputs(graph, sizes))
     header = ["node", "operator", "kernel", "tile", "shape", "us", "time", "share", "of", "why"]
     print(format_table(header, [_row(step, found.nanoseconds) for step in [*found.steps, *found.idle]]))
-    print(f"\n{summary(found, model.threads, model.isa)}")
+    print(f"\n{summary(found)}")
     return 0
 
 
@@ -52,16 +53,22 @@ def _row(step: StepReport, total: int) -> list[str]:
     ]
 
 
-def summary(found: Explanation, threads: int, isa: str) -> str:
-    """Totals, and the measured peaks that the shares refer to."""
+def summary(found: Explanation) -> str:
+    """Totals, and the peaks that the shares refer to."""
     sizes = ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
     slow = sum(step.kernel == REFERENCE for step in found.steps)
+    peaks = found.peaks
+    figures = [
+        (peaks.f32_flops, "GFLOP/s float32"),
+        (peaks.int8_ops, "GOP/s int8"),
+        (peaks.read_bytes, "GB/s from memory"),
+        (peaks.cache_bytes, "GB/s from the cache"),
+    ]
+    known = ", ".join(f"{rate / 1e9:.{0 if 'OP/s' in unit else 1}f} {unit}" for rate, unit in figures if rate)
     return "\n".join(
         [
             f"{len(found.steps)} steps, {found.nanoseconds / 1e6:.3f} ms{f' at {sizes}' if sizes else ''}; "
             f"{slow} on the NumPy reference; {found.arena_bytes:,} bytes of memory",
-            f"peaks measured on {threads} threads with {isa}: {found.f32_flops / 1e9:.0f} GFLOP/s float32, "
-            f"{found.int8_ops / 1e9:.0f} GOP/s int8, {found.read_bytes / 1e9:.1f} GB/s from memory, "
-            f"{found.cache_bytes / 1e9:.1f} GB/s from the cache",
+            f"peaks {peaks.source}: {known}" if known else f"peaks {peaks.source}",
         ]
     )

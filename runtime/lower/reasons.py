@@ -1,12 +1,15 @@
-"""Why a step runs on the kernel that it has: what its family is chosen for, and whose instruction set the row is of."""
+"""Why a step runs on the kernel that it has: what its family is chosen for, and which row of it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..lower.winograd import why_direct
 from ..plan.lowering import KernelStep
 from ..types import Dim
+from .winograd import why_direct
+
+ON_GPUS = "cuda"
+"""The instruction set that rows of GPUs name: one row for every kind of them."""
 
 
 def reason(step: KernelStep) -> str:
@@ -17,7 +20,9 @@ def reason(step: KernelStep) -> str:
         parts.append("weights of 16 bits, widened when they are read")
     if step.node.origin:
         parts.insert(0, f"part of {step.node.origin}, which has no kernel")
-    return "; ".join([*parts, f"{step.row.isa} has the best {step.row.types} row"])
+    is_only = step.row.isa == ON_GPUS
+    best = f"the {step.row.types} row of GPUs" if is_only else f"{step.row.isa} has the best {step.row.types} row"
+    return "; ".join([*parts, best])
 
 
 def _gemm(step: KernelStep) -> str:
@@ -34,7 +39,7 @@ def _gemm(step: KernelStep) -> str:
     (kh, kw), groups = weight.shape[2:], node.attrs["groups"]
     text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
     text += f", {groups} groups" if groups > 1 else ""
-    if (kh, kw) == (3, 3):
+    if (kh, kw) == (3, 3) and step.row.isa != ON_GPUS:  # which have no kernel of Winograd's method
         height, width = node.output.shape[1:3]
         text += f", direct: {why_direct(node.attrs, weight.stored, height, width, step.row.isa)}"
     return text
