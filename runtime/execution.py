@@ -28,8 +28,9 @@ class Execution(Protocol):
         """What the core runs without Python between the steps; None where that is not possible."""
         ...
 
-    def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
-        """Contiguous inputs, checked by the caller; new outputs. `times` gets every step's nanoseconds, in order.
+    def run(self, inputs: list[Any], times: list[int] | None = None) -> list[Any]:
+        """Inputs as `Engine.array` makes them, checked by the caller; new outputs. `times` gets every step's
+        nanoseconds, in order.
 
         Raises ShapeError for an index of what is not there, DeviceError where a device fails.
         """
@@ -68,6 +69,11 @@ class Engine(Protocol):
     @property
     def isa(self) -> str: ...
     def load(self, plan: Plan) -> Loaded: ...
+    def array(self, value: Any) -> Any:
+        """What a caller gives as an input, as an array that executions take: contiguous, with `shape`, `ndim` and
+        `dtype`; NumPy's, or one that lies where the engine runs."""
+        ...
+
     def peaks(self) -> Peaks: ...
     def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
         """Rows and columns of the result that most of a call is computed by; 0 where a kernel has none."""

@@ -71,7 +71,7 @@ class Method:
         if len(arrays) != len(self.inputs):
             names = ", ".join(spec.name for spec in self.inputs)
             raise ShapeError(f"{len(arrays)} arrays given, the model takes {len(self.inputs)} ({names})")
-        outputs = self._run([np.asarray(array) for array in arrays])
+        outputs = self._run([self._engine.array(array) for array in arrays])
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def run(self, inputs: Mapping[str, Any], outputs: Iterable[str] | None = None) -> dict[str, Array]:
@@ -95,7 +95,7 @@ class Method:
             extra = [name for name in inputs if name not in names]
             problems = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(extra)}"] * bool(extra)
             raise ShapeError(f"inputs: {'; '.join(problems)}; the model takes {', '.join(names)}")
-        results = self._run([np.asarray(inputs[name]) for name in names])
+        results = self._run([self._engine.array(inputs[name]) for name in names])
         return {spec.name: result for spec, result in zip(self.outputs, results, strict=True)}
 
     def sizes(self, arrays: Sequence[Array]) -> dict[str, int]:
@@ -145,12 +145,12 @@ class Method:
     def timed(self, arrays: Sequence[Array]) -> list[int]:
         """Runs once; nanoseconds of every plan step, in order."""
         times: list[int] = []
-        self._run(arrays, times)
+        self._run([self._engine.array(array) for array in arrays], times)
         return times
 
     def _run(self, arrays: Sequence[Array], times: list[int] | None = None) -> list[Array]:
         execution = self.execution(self.sizes(arrays))
-        results = execution.run([np.ascontiguousarray(array) for array in arrays], times)
+        results = execution.run(list(arrays), times)
         if execution.native is not None:
             self._calls.remember([a.shape for a in arrays], [r.shape for r in results], execution.native)
         return results

@@ -28,8 +28,10 @@ class Buffer(Protocol):
 class Device(Protocol):
     """`multiprocessors` and `shared_bytes` (of one block) bound the choice of tiles."""
 
-    arch: str
-    """What its kernels are compiled for."""
+    @property
+    def arch(self) -> str:
+        """What its kernels are compiled for."""
+        ...
 
     @property
     def multiprocessors(self) -> int: ...
@@ -47,6 +49,31 @@ class Device(Protocol):
 
     def read(self, address: int, out: npt.NDArray[Any]) -> None:
         """Waits for all work that was queued before, and fills a contiguous array."""
+        ...
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Between addresses of devices, after the work that was queued before."""
+        ...
+
+    def pooled(self, size: int) -> Buffer:
+        """Memory for a result that leaves with a caller: often taken and given back."""
+        ...
+
+    @property
+    def stream(self) -> int | None:
+        """On which work is queued, as `__cuda_array_interface__` names it; None where there are no streams."""
+        ...
+
+    def wait_for(self, stream: int) -> None:
+        """Queued work begins after what this other stream has to do now."""
+        ...
+
+    def adopt(self, value: Any) -> Any:
+        """An array that comes by DLPack as one with `__cuda_array_interface__`."""
+        ...
+
+    def foreign(self, array: Any) -> Any:
+        """An array with `__cuda_array_interface__` as one that gives DLPack."""
         ...
 
     def upload(self, array: npt.NDArray[Any]) -> Buffer: ...

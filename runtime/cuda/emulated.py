@@ -98,6 +98,7 @@ class EmulatedDevice:
     is_hopper: bool = False
 
     arch = "emulated"
+    stream = None
 
     def peaks(self) -> Peaks:
         return Peaks(0, 0, 0, 0, 0, "not known: the device is emulated")
@@ -107,6 +108,21 @@ class EmulatedDevice:
 
     def read(self, address: int, out: npt.NDArray[Any]) -> None:
         ctypes.memmove(out.ctypes.data, address, out.nbytes)
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        ctypes.memmove(target, source, size)
+
+    def pooled(self, size: int) -> HostBuffer:
+        return self.allocate(size)
+
+    def wait_for(self, stream: int) -> None:
+        """What others queue has been done."""
+
+    def adopt(self, value: Any) -> Any:
+        raise DeviceError("the emulated device has no DLPack")
+
+    def foreign(self, array: Any) -> Any:
+        raise DeviceError("the emulated device has no DLPack")
 
     def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
         for launch in launches:

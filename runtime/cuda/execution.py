@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..plan import KernelStep, Plan
 from ..plan.groups import ARENA, CONSTANT, FAULT, INPUT, NONE, OUTPUT, Location
 from ..plan.plan import Binding, NativeStep
 from ..types import evaluate
+from .array import DeviceArray, find_array
 from .backend import CudaBackend, cuda_backend
 from .device import ALIGNMENT, Buffer, Device, Launch
 from .families import families
@@ -31,9 +33,15 @@ class CudaEngine:
         self.device, self.threads = device, threads
         self.isa = device.arch
         self.backend: CudaBackend = cuda_backend()
+        self._lock = threading.Lock()
 
     def load(self, plan: Plan) -> CudaLoaded:
-        return CudaLoaded(plan, self.device)
+        with self._lock:
+            return CudaLoaded(plan, self.device, self._lock)
+
+    def array(self, value: Any) -> Array | DeviceArray:
+        found = find_array(self.device, value)
+        return np.asarray(value, order="C") if found is None else found
 
     def peaks(self) -> Peaks:
         return self.device.peaks()
@@ -46,12 +54,11 @@ class CudaEngine:
 
 
 class CudaLoaded:
-    """A plan's constants on a device, and the memory of its runs, which take turns. Executions for other sizes share
-    that memory: it is as large as the largest one needs."""
+    """A plan's constants on a device, and the memory of its runs. Executions for other sizes share that memory: it is as
+    large as the largest one needs. Whoever holds `lock` has the device."""
 
-    def __init__(self, plan: Plan, device: Device) -> None:
-        self.plan, self.device = plan, device
-        self.lock = threading.Lock()
+    def __init__(self, plan: Plan, device: Device, lock: threading.Lock) -> None:
+        self.plan, self.device, self.lock = plan, device, lock
         offsets, total = _stacked([array.nbytes for array in plan.constants])
         self._constants = device.allocate(total)
         self.constants = [self._constants.address + offset for offset in offsets]
@@ -103,18 +110,23 @@ class CudaExecution:
         self._calls: list[list[Launch]] = []
         self._segments: list[Callable[[], None] | None] = []
 
-    def run(self, inputs: list[Array], times: list[int] | None = None) -> list[Array]:
+    def run(self, inputs: list[Any], times: list[int] | None = None) -> list[Any]:
+        """Outputs stay on the device where an input lies there."""
         loaded, device = self._loaded, self._device
-        outputs = new_outputs(loaded.plan, self.binding)
+        outputs: list[Any] = new_outputs(loaded.plan, self.binding)
+        stay = any(isinstance(array, DeviceArray) for array in inputs)
         with loaded.lock:
             self._prepare()
             base = loaded.memory.address
             for offset, array in zip(self._inputs, inputs, strict=True):
-                device.write(base + offset, array)
+                if isinstance(array, DeviceArray):
+                    device.copy(base + offset, array.address, array.nbytes)
+                else:
+                    device.write(base + offset, array)
             faults = np.zeros(len(self._faults), np.int64)
             if self._faults:
                 device.write(base + self._fault, faults)
-            memory = _Memory(self, inputs)
+            memory = _Memory(self)
             for segment, launch in zip(self.binding.segments, self._segments, strict=True):
                 if launch is None:
                     start = time.perf_counter_ns()
@@ -125,18 +137,27 @@ class CudaExecution:
                     launch()
                 else:
                     times += [device.timed(launches) for launches in self._calls[slice(*segment)]]  # type: ignore[misc]
-            copied = {index: location for index, location, _ in self.binding.copies}
-            for index, (offset, array) in enumerate(zip(self._outputs, outputs, strict=True)):
-                if index in copied:
-                    memory.read_bytes(copied[index], array)
-                else:
-                    device.read(base + offset, array)
+            sources = [base + offset for offset in self._outputs]
+            for index, location, _ in self.binding.copies:
+                sources[index] = self.address(location)
+            if stay:
+                outputs = [self._kept(source, array) for source, array in zip(sources, outputs, strict=True)]
+            else:
+                for source, array in zip(sources, outputs, strict=True):
+                    device.read(source, array)
             if self._faults:
                 device.read(base + self._fault, faults)
         for step, index in self._faults.items():
             if faults[index]:
                 raise index_error(self.binding, step)
         return outputs
+
+    def _kept(self, source: int, like: Array) -> DeviceArray:
+        """A result in memory of its own on the device."""
+        device = self._device
+        buffer = device.pooled(like.nbytes)
+        device.copy(buffer.address, source, like.nbytes)
+        return DeviceArray(device, buffer.address, like.shape, like.dtype, buffer, device.stream)
 
     def _prepare(self) -> None:
         """Launches for the memory that there is."""
@@ -177,26 +198,21 @@ class CudaExecution:
 
 
 class _Memory:
-    """What references read and write: on the host where it lies there, too."""
+    """What references read and write."""
 
-    def __init__(self, execution: CudaExecution, inputs: list[Array]) -> None:
-        self._execution, self._inputs = execution, inputs
-        self._device = execution._device
+    def __init__(self, execution: CudaExecution) -> None:
+        self._execution, self._device = execution, execution._device
         self._constants = execution._loaded.plan.constants
 
     def read(self, location: Location, value: Value) -> Array:
-        array = np.empty(value.type.static_shape(), value.dtype)
-        self.read_bytes(location, array)
-        return array
-
-    def read_bytes(self, location: Location, out: Array) -> None:
+        out = np.empty(value.type.static_shape(), value.dtype)
         space, index, offset = location
-        if space in (CONSTANT, INPUT):
-            source = self._constants[index] if space == CONSTANT else self._inputs[index]
-            raw = source.reshape(-1).view(np.uint8)[offset : offset + out.nbytes]
+        if space == CONSTANT:  # on the host, too
+            raw = self._constants[index].reshape(-1).view(np.uint8)[offset : offset + out.nbytes]
             out[...] = raw.view(out.dtype).reshape(out.shape)
         else:
             self._device.read(self._execution.address(location), out)
+        return out
 
     def write(self, location: Location, value: Value, result: Array) -> None:
         self._device.write(self._execution.address(location), np.ascontiguousarray(result))

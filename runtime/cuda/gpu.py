@@ -67,7 +67,8 @@ class GpuDevice:
         self._runtime = runtime
         self._device = self.cupy.cuda.Device(index)
         with self._device:
-            self.stream = self.cupy.cuda.Stream(non_blocking=True)
+            self._stream = self.cupy.cuda.Stream(non_blocking=True)
+        self.stream = int(self._stream.ptr)
         self._functions: dict[tuple[Kernel, int], Any] = {}
         self._staging: dict[str, npt.NDArray[np.uint8]] = {}
 
@@ -94,7 +95,7 @@ class GpuDevice:
         if array.nbytes:
             with self._device:
                 staged = self._staged("write", array.nbytes)
-                self.stream.synchronize()  # what was written before has left the staging memory
+                self._stream.synchronize()  # what was written before has left the staging memory
                 staged[:] = array.reshape(-1).view(np.uint8)
                 self._copy(address, staged.ctypes.data, array.nbytes, self._runtime.memcpyHostToDevice)
 
@@ -103,9 +104,31 @@ class GpuDevice:
             if out.nbytes:
                 staged = self._staged("read", out.nbytes)
                 self._copy(staged.ctypes.data, address, out.nbytes, self._runtime.memcpyDeviceToHost)
-            self.stream.synchronize()
+            self._stream.synchronize()
             if out.nbytes:
                 out.reshape(-1).view(np.uint8)[:] = staged
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        if size:
+            with self._device:
+                self._copy(target, source, size, self._runtime.memcpyDefault)
+
+    def pooled(self, size: int) -> GpuBuffer:
+        with self._device, self._stream:
+            return GpuBuffer(self.cupy.cuda.alloc(max(size, 1)), size)
+
+    def wait_for(self, stream: int) -> None:
+        with self._device:
+            other = self.cupy.cuda.ExternalStream(stream)
+            self._stream.wait_event(other.record())
+
+    def adopt(self, value: Any) -> Any:
+        with self._device:
+            return self.cupy.from_dlpack(value)
+
+    def foreign(self, array: Any) -> Any:
+        with self._device:
+            return self.cupy.asarray(array)
 
     def upload(self, array: npt.NDArray[Any]) -> GpuBuffer:
         source = np.ascontiguousarray(array)
@@ -120,7 +143,7 @@ class GpuDevice:
 
     def launch(self, launch: Launch) -> None:
         function = self._function(launch.kernel, launch.shared_bytes)
-        with self._device, self.stream:
+        with self._device, self._stream:
             function(launch.grid, (launch.threads, 1, 1), (launch.params,), shared_mem=launch.shared_bytes)
 
     def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
@@ -129,20 +152,20 @@ class GpuDevice:
             return lambda: None
         for launch in launches:  # modules are loaded before, which a capture does not allow
             self._function(launch.kernel, launch.shared_bytes)
-        with self._device, self.stream:
-            self.stream.begin_capture()
+        with self._device, self._stream:
+            self._stream.begin_capture()
             try:
                 for launch in launches:
                     self.launch(launch)
             finally:
-                graph = self.stream.end_capture()
-            graph.upload(self.stream)
+                graph = self._stream.end_capture()
+            graph.upload(self._stream)
         kept = list(launches)  # whose memory the graph uses
 
         def run() -> None:
             assert kept
             with self._device:
-                graph.launch(self.stream)
+                graph.launch(self._stream)
 
         return run
 
@@ -150,22 +173,22 @@ class GpuDevice:
         event = self.cupy.cuda.Event
         with self._device:
             start, end = event(), event()
-            start.record(self.stream)
+            start.record(self._stream)
             for launch in launches:
                 self.launch(launch)
-            end.record(self.stream)
+            end.record(self._stream)
             end.synchronize()
             return int(self.cupy.cuda.get_elapsed_time(start, end) * 1e6)
 
     def _copy(self, target: int, source: int, size: int, kind: int) -> None:
-        self._runtime.memcpyAsync(target, source, size, kind, self.stream.ptr)
+        self._runtime.memcpyAsync(target, source, size, kind, self._stream.ptr)
 
     def _staged(self, use: str, size: int) -> npt.NDArray[np.uint8]:
         """Pinned memory of the host, from which and to which copies run by themselves."""
         held = self._staging.get(use)
         if held is None or held.nbytes < size:
             if held is not None:
-                self.stream.synchronize()
+                self._stream.synchronize()
             memory = self.cupy.cuda.alloc_pinned_memory(size)
             held = self._staging[use] = np.frombuffer(memory, np.uint8, size)
         return held[:size]

@@ -1,0 +1,125 @@
+"""Whole programs on the emulated GPU: the plan, its memory, references between kernels, arrays of the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+from rushlight.runtime.cuda.array import DeviceArray
+from rushlight.runtime.cuda.emulated import compiler
+from rushlight.runtime.errors import DeviceError, ShapeError
+from rushlight.runtime.explain import explain
+from rushlight.runtime.plan import ReferenceStep
+
+try:
+    compiler()
+except DeviceError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all workers of a parallel run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
+        yield
+
+
+def noise(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def elementwise() -> rl.Program:
+    builder = rl.GraphBuilder()
+    x = builder.input("x", np.float32, ("N", 7))
+    builder.output("y", builder.gelu(builder.exp(builder.neg(x))))
+    builder.output("x again", x)
+    builder.output("constant", builder.constant(noise(3)))
+    return builder.build()
+
+
+def test_batches_of_any_size_share_memory() -> None:
+    program = elementwise()
+    expected, model = rl.load(program), rl.load(program, device="cuda-emulated")
+    held = []
+    for batch in (2, 5, 1, 5, 2):
+        x = noise(batch, 7)
+        for got, wanted in zip(model(x), expected(x), strict=True):
+            assert got.dtype == wanted.dtype
+            np.testing.assert_array_equal(got, wanted)
+        held.append(model.main.loaded.held_bytes)
+    assert held == sorted(held)
+    assert held[1] == held[-1]
+
+
+def test_what_has_no_kernel_runs_on_the_host() -> None:
+    builder = rl.GraphBuilder()
+    x = builder.input("x", np.float32, (4, 9))
+    values, indices = builder.topk(builder.exp(x), k=3)
+    builder.output("values", builder.neg(values))
+    builder.output("indices", indices)
+    program = builder.build()
+    model = rl.load(program, device="cuda-emulated")
+    assert [step.node.op.name for step in model.main.plan.steps if isinstance(step, ReferenceStep)] == ["topk"]
+    x = noise(4, 9)
+    for got, wanted in zip(model(x), rl.load(program)(x), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+class OnDevice:
+    """What another library's array shows of itself."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        interface = dict(self.array.__array_interface__)
+        return {**interface, "version": 3, "stream": None}
+
+
+def test_arrays_of_the_device_stay_there() -> None:
+    program = elementwise()
+    model = rl.load(program, device="cuda-emulated")
+    x = noise(3, 7)
+    results = model(OnDevice(x))
+    assert [type(result) for result in results] == [DeviceArray] * 3
+    for got, wanted in zip(results, rl.load(program)(x), strict=True):
+        assert got.shape == wanted.shape
+        np.testing.assert_array_equal(got.numpy(), wanted)
+        np.testing.assert_array_equal(np.asarray(got), wanted)
+    (again, _, _) = model(results[0])
+    np.testing.assert_array_equal(again.numpy(), rl.load(program)(results[0].numpy())[0])
+    first = results[0].numpy()
+    model(OnDevice(noise(3, 7) + 1))
+    np.testing.assert_array_equal(results[0].numpy(), first)  # memory of its own
+
+
+def test_arrays_of_the_device_have_to_be_dense() -> None:
+    model = rl.load(elementwise(), device="cuda-emulated")
+    with pytest.raises(ShapeError, match="contiguous"):
+        model(OnDevice(noise(7, 3).T))
+    with pytest.raises(ShapeError, match="shape"):
+        model(OnDevice(noise(3, 8)))
+    with pytest.raises(ShapeError, match="float64"):
+        model(OnDevice(noise(3, 7).astype(np.float64)))
+
+
+def test_steps_are_explained() -> None:
+    found = explain(rl.load(elementwise(), device="cuda-emulated"), {"x": noise(2, 7)})
+    assert [step.kernel for step in found.steps] == ["neg_f32f32_cuda", "exp_f32f32_cuda", "gelu_f32f32_cuda"]
+    assert {step.bound for step in found.steps} == {""}
+    assert all(step.reason == "one result an element; the f32f32 row of GPUs" for step in found.steps)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", ""])
+def test_devices_that_there_are_not(device: str) -> None:
+    with pytest.raises(DeviceError, match="there is 'cpu'"):
+        rl.load(elementwise(), device=device)
