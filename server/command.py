@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", type=int, metavar="N", help="requests that may wait for a model (default 1024)")
     parser.add_argument("--max-body-mb", type=float, metavar="MB", help="largest request body (default 64)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that one model may use (default all)")
+    parser.add_argument("--device", help="where models run: cpu (default), cuda or cuda:<index>")
     parser.add_argument(
         "--access-log", action="store_true", default=None, help="write one JSON line a request to stdout"
     )
@@ -57,4 +58,4 @@ def run(args: argparse.Namespace) -> int:
     return serve(repository, settings, bound, on_started=announce)
 
 
-_SETTINGS = ("host", "port", "max_batch", "max_delay_ms", "queue", "max_body_mb", "threads", "access_log")
+_SETTINGS = ("host", "port", "max_batch", "max_delay_ms", "queue", "max_body_mb", "threads", "device", "access_log")

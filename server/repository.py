@@ -79,7 +79,8 @@ class Repository:
             raise FormatError(f"the settings name models that {location} does not hold: {', '.join(unknown)}")
         for file in files:
             try:
-                model = rl.load(file.path, threads=settings.of_model(file.name).threads, verify=True)
+                own = settings.of_model(file.name)
+                model = rl.load(file.path, threads=own.threads, device=own.device, verify=True)
                 warm_up(file.name, model)
             except RushlightError as error:
                 text = str(error).removeprefix(f"{file.path}: ")

@@ -25,8 +25,9 @@ class SettingsError(RushlightError):
 class ModelSettings:
     """Settings that each model can have of its own.
 
-    `threads`: how many of the process's threads one run may use, None for all. `instances`: batches of this model that
-    may run at a time. `queue`: places; a request takes one, or one for each `max_batch` rows.
+    `device`: where it runs, as `rushlight.load` takes it. `threads`: how many of the process's threads one run may
+    use, None for all. `instances`: batches of this model that may run at a time; on a GPU they take turns. `queue`:
+    places; a request takes one, or one for each `max_batch` rows.
     """
 
     max_batch: int = 32
@@ -35,6 +36,7 @@ class ModelSettings:
     priority_levels: int = 0
     threads: int | None = None
     instances: int = 1
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _read(config: Path) -> dict[str, Any]:
 def _checked(key: str, value: Any, known: set[str]) -> Any:
     if key not in known:
         raise SettingsError(f"there is no setting '{key}'; there are {', '.join(sorted(known))}")
-    if key == "host":
+    if key in ("host", "device"):
         right = isinstance(value, str)
     elif key == "access_log":
         right = isinstance(value, bool)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rushlight as rl
+from rushlight.runtime.cpu.execution import CpuEngine
 from rushlight.runtime.cuda.array import DeviceArray
 from rushlight.runtime.cuda.emulated import compiler
+from rushlight.runtime.cuda.execution import CudaEngine
 from rushlight.runtime.errors import DeviceError, ShapeError
 from rushlight.runtime.explain import explain
 from rushlight.runtime.plan import ReferenceStep
+from rushlight.server.repository import Repository
+from rushlight.server.settings import load_settings
 
 try:
     compiler()
@@ -117,6 +122,18 @@ def test_steps_are_explained() -> None:
     assert [step.kernel for step in found.steps] == ["neg_f32f32_cuda", "exp_f32f32_cuda", "gelu_f32f32_cuda"]
     assert {step.bound for step in found.steps} == {""}
     assert all(step.reason == "one result an element; the f32f32 row of GPUs" for step in found.steps)
+
+
+def test_a_server_runs_models_where_its_settings_say(tmp_path: Path) -> None:
+    program = elementwise()
+    for name in ("here", "there"):
+        program.save(tmp_path / f"{name}.rush")
+    (tmp_path / "settings.toml").write_text('[models.there]\ndevice = "cuda-emulated"\n')
+    models = Repository.load(tmp_path, load_settings(tmp_path / "settings.toml")).models
+    engines = {name: type(model.engine) for name, versions in models.items() for model in versions.values()}  # type: ignore[attr-defined]
+    assert engines == {"here": CpuEngine, "there": CudaEngine}
+    results = [model.run({"x": noise(2, 7)})["y"] for versions in models.values() for model in versions.values()]
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", ""])

@@ -54,8 +54,8 @@ class CudaEngine:
 
 
 class CudaLoaded:
-    """A plan's constants on a device, and the memory of its runs. Executions for other sizes share that memory: it is as
-    large as the largest one needs. Whoever holds `lock` has the device."""
+    """A plan's constants on a device, and the memory of its runs. Executions for other sizes share that memory: it is
+    as large as the largest one needs. Whoever holds `lock` has the device."""
 
     def __init__(self, plan: Plan, device: Device, lock: threading.Lock) -> None:
         self.plan, self.device, self.lock = plan, device, lock

@@ -31,12 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.npz", help="where to save the outputs")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default all)")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<index>")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.output:
         check_writable(args.output)
-    model = load(args.model, threads=args.threads)
+    model = load(args.model, threads=args.threads, device=args.device)
     sizes = parse_sizes(args.dim)
     inputs = read_arrays(args.input) if args.input else random_inputs(model.program.graph, sizes)
     outputs = model.run(inputs)
