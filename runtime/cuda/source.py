@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-_INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/[\w/]+\.(?:h|inc))"$', re.MULTILINE)
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/(?!vec/vec_(?!cuda))[\w/]+\.h)"$', re.MULTILINE)
+"""Of kernels/vec/ the instruction sets of CPUs stay where they are, between #if and #endif."""
 _STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
 _FIELD = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?;", re.MULTILINE)
 _SCALARS = {"int32_t": np.int32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32}
