@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import pytest
 
 import rushlight as rl
 from rushlight.runtime.cpu.execution import CpuEngine
+from rushlight.runtime.cpu.params import pack_params
 from rushlight.runtime.cuda.array import DeviceArray
-from rushlight.runtime.cuda.emulated import compiler
+from rushlight.runtime.cuda.choice import choose
+from rushlight.runtime.cuda.device import Launch
+from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.execution import CudaEngine
+from rushlight.runtime.cuda.families import families
+from rushlight.runtime.cuda.family import Call
 from rushlight.runtime.errors import DeviceError, ShapeError
 from rushlight.runtime.explain import explain
 from rushlight.runtime.plan import ReferenceStep
@@ -134,6 +140,35 @@ def test_a_server_runs_models_where_its_settings_say(tmp_path: Path) -> None:
     assert engines == {"here": CpuEngine, "there": CudaEngine}
     results = [model.run({"x": noise(2, 7)})["y"] for versions in models.values() for model in versions.values()]
     np.testing.assert_array_equal(*results)
+
+
+@dataclass(frozen=True)
+class SlowStart(EmulatedDevice):
+    """Tells that launches of few blocks are the faster ones, and counts the times that it is asked."""
+
+    tells_time = True
+    asked: list[int] = field(default_factory=list)
+
+    def timed(self, launches: Sequence[Launch], repeats: int = 0) -> int:
+        self.asked.append(repeats)
+        return sum(launch.grid[0] for launch in launches)
+
+
+def test_the_fastest_way_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", str(tmp_path))
+    family = families()["unary"]
+    row = next(row for row in family.rows if row.op == "neg")
+    call = Call(row, pack_params("unary", n=100_000, alpha=0.0, beta=0.0), [0, 0])
+    (launch,) = family.launches(call, EmulatedDevice())
+    ways = [[replace(launch, grid=(blocks, 1, 1))] for blocks in (4, 2, 8)]
+    assert choose(call, ways, EmulatedDevice()) is ways[0]
+    device = SlowStart()
+    assert choose(call, ways, device) is ways[1]
+    assert len(device.asked) == 9
+    assert choose(call, ways, device) is ways[1]
+    assert len(device.asked) == 9
+    assert choose(call, ways[1:], device) is ways[1]
+    assert len(device.asked) == 15
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", ""])

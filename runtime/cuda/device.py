@@ -26,7 +26,13 @@ class Buffer(Protocol):
 
 
 class Device(Protocol):
-    """`multiprocessors` and `shared_bytes` (of one block) bound the choice of tiles."""
+    """`multiprocessors` and `shared_bytes` (of one block) bound the choice of tiles. `tells_time`: whether what `timed`
+    says of launches holds for later ones."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tells_time(self) -> bool: ...
 
     @property
     def arch(self) -> str:
@@ -89,8 +95,9 @@ class Device(Protocol):
         first launch happens here."""
         ...
 
-    def timed(self, launches: Sequence[Launch]) -> int:
-        """Runs them; the nanoseconds that they took."""
+    def timed(self, launches: Sequence[Launch], repeats: int = 0) -> int:
+        """Runs them once; the nanoseconds that they took. With `repeats`, after a first time so often, one behind the
+        other; the mean."""
         ...
 
 

@@ -97,7 +97,9 @@ class EmulatedDevice:
     shared_bytes: int = 227 << 10
     is_hopper: bool = False
 
+    name = "emulated"
     arch = "emulated"
+    tells_time = False
     stream = None
 
     def peaks(self) -> Peaks:
@@ -134,11 +136,14 @@ class EmulatedDevice:
 
         return run
 
-    def timed(self, launches: Sequence[Launch]) -> int:
+    def timed(self, launches: Sequence[Launch], repeats: int = 0) -> int:
+        run = self.prepare(launches)
+        if repeats:
+            run()
         start = time.perf_counter_ns()
-        for launch in launches:
-            self.launch(launch)
-        return time.perf_counter_ns() - start
+        for _ in range(repeats or 1):
+            run()
+        return (time.perf_counter_ns() - start) // (repeats or 1)
 
     def upload(self, array: npt.NDArray[Any]) -> HostBuffer:
         buffer = self.allocate(array.nbytes)

@@ -19,6 +19,7 @@ from ..plan.plan import Binding, NativeStep
 from ..types import evaluate
 from .array import DeviceArray, find_array
 from .backend import CudaBackend, cuda_backend
+from .choice import choose
 from .device import ALIGNMENT, Buffer, Device, Launch
 from .families import families
 from .family import Call, Row
@@ -181,7 +182,7 @@ class CudaExecution:
         row = self._loaded.rows[symbol]
         operands = [self.address(location, index) for location in locations]
         call = Call(row, params, operands, self._loaded.memory.address + self._scratch)
-        return families()[row.family].launches(call, self._device)
+        return choose(call, families()[row.family].ways(call, self._device), self._device)
 
     def address(self, location: Location, step: int = 0) -> int:
         """Where on the device a location lies, for this step; 0 where there is nothing."""

@@ -68,6 +68,8 @@ class Family:
 
     `kernels(row)`: all kernels that calls of the row may launch. `launches(call, device)`: in order, none where there
     is nothing to do. `scratch_bytes(call, device)`: of a call without operands.
+    `ways(call, device)`: other launches that give the same bits, the first of them those of `launches`; a device that
+    can tell time chooses among them (`choice.py`). Their scratch is no more than `scratch_bytes`.
     `packed_bytes(row, fields)` and `pack(row, fields, src, out)`: as the CPU's families pack weights, in a layout of
     the kernels' own; `src` and `out` lie in the host's memory.
     """
@@ -81,11 +83,13 @@ class Family:
         scratch_bytes: Callable[[Call, Device], int] = lambda call, device: 0,
         packed_bytes: Callable[[Row, Any], int] | None = None,
         pack: Callable[[Row, Any, Array, Array], None] | None = None,
+        ways: Callable[[Call, Device], list[list[Launch]]] | None = None,
     ) -> None:
         self.name = name
         self.rows = [Row(name, op, types) for op, types in rows]
         self.kernels, self.launches, self.scratch_bytes = kernels, launches, scratch_bytes
         self.packed_bytes, self.pack = packed_bytes, pack
+        self.ways = ways or (lambda call, device: [launches(call, device)])
 
 
 def rows_of(family: str) -> list[tuple[str, str]]:

@@ -1,0 +1,34 @@
+"""Which of several ways to make a call is the fastest on a device: measured once, remembered beside the cubins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .cache import cached
+from .device import Device, Launch
+from .family import Call
+
+REPEATS = 20
+"""Runs, one behind the other, that a measurement spreads over; the best of three counts."""
+
+
+def choose(call: Call, ways: Sequence[list[Launch]], device: Device) -> list[Launch]:
+    """One of `ways`, which all give the same bits: the fastest on the device, the first where it cannot tell time.
+    What they write is not worth keeping.
+
+    Raises DeviceError where a launch fails, or the cache cannot be written.
+    """
+    if len(ways) == 1 or not device.tells_time:
+        return ways[0]
+    key = ["choice", device.name, device.arch, call.row.symbol, call.params.hex(), *map(_text, ways)]
+    path = cached(key, ".choice", lambda: str(_fastest(ways, device)).encode())
+    return ways[int(path.read_text())]
+
+
+def _text(way: Sequence[Launch]) -> str:
+    return "".join(f"{launch.kernel.source}{launch.kernel.macros}{launch.grid}{launch.threads}" for launch in way)
+
+
+def _fastest(ways: Sequence[list[Launch]], device: Device) -> int:
+    times = [min(device.timed(way, REPEATS) for _ in range(3)) for way in ways]
+    return times.index(min(times))
