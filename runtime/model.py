@@ -104,5 +104,12 @@ def _engine(device: str, threads: int) -> Engine:
 
 
 def backends() -> dict[str, dict[str, Any]]:
-    """Devices that can run programs, with instruction set and threads."""
-    return {"cpu": {"isa": best_isa(), "available": _core.available_isas(), "threads": _core.usable_cpus()}}
+    """What can run programs: of the CPU instruction set and threads; of GPUs, where CuPy is installed and finds some,
+    their names."""
+    found: dict[str, dict[str, Any]] = {
+        "cpu": {"isa": best_isa(), "available": _core.available_isas(), "threads": _core.usable_cpus()}
+    }
+    from .cuda.gpu import device_names
+
+    names = device_names()
+    return {**found, "cuda": {"devices": names}} if names else found

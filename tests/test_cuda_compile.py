@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import rushlight as rl
 from rushlight.runtime.cuda import compile as compilation
 from rushlight.runtime.cuda.cache import cached
 from rushlight.runtime.cuda.compile import ARCHITECTURES, architecture, compile_kernel, nvrtc, resources
 from rushlight.runtime.cuda.families import families
-from rushlight.runtime.cuda.gpu import GpuDevice
+from rushlight.runtime.cuda.gpu import GpuDevice, device_names
 from rushlight.runtime.cuda.source import Kernel
 from rushlight.runtime.cuda.tiles import TILES, HopperTile
 from rushlight.runtime.errors import DeviceError
@@ -149,6 +150,10 @@ def test_import_loads_no_gpu_library() -> None:
         "assert not {'cupy', 'nvidia', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_backends_name_what_there_is() -> None:
+    assert sorted(rl.backends()) == (["cpu", "cuda"] if device_names() else ["cpu"])
 
 
 def test_without_a_gpu_opening_one_is_a_device_error() -> None:

@@ -28,6 +28,16 @@ compute capability: CUDA C++ Programming Guide, "Arithmetic Instructions"; the v
 H100 and RTX 5090 over multiprocessors and clock."""
 
 
+def device_names() -> list[str]:
+    """The GPUs of this machine; none where CuPy or a driver is missing."""
+    try:
+        runtime = importlib.import_module("cupy").cuda.runtime
+        count = runtime.getDeviceCount()
+    except (ImportError, RuntimeError):  # CuPy's errors of the driver are RuntimeErrors
+        return []
+    return [runtime.getDeviceProperties(index)["name"].decode() for index in range(count)]
+
+
 @dataclass(frozen=True)
 class GpuBuffer:
     memory: Any
