@@ -157,9 +157,9 @@ class EmulatedDevice:
         return np.array(buffer.bytes.view(dtype).reshape(shape))
 
     def tensor_map(
-        self, buffer: HostBuffer, columns: int, rows: int, pitch: int, tile_rows: int
+        self, address: int, columns: int, rows: int, pitch: int, tile_rows: int
     ) -> npt.NDArray[np.uint64]:
-        fields = (buffer.address, columns, rows, pitch, 128, tile_rows)
+        fields = (address, columns, rows, pitch, 128, tile_rows)
         return np.array(fields + (0,) * (16 - len(fields)), np.uint64)
 
     def launch(self, launch: Launch) -> None:
