@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from ..errors import UnsupportedError
 from .device import Device, Launch
@@ -39,8 +42,7 @@ class Product:
     @cached_property
     def matrices(self) -> int:
         """Raises UnsupportedError where there are more than the kernels count."""
-        outer, inner = (int(size) for size in self.call.fields["batch"])
-        return checked(outer * inner, "matrices")
+        return count(self.call.fields, "batch")
 
     @cached_property
     def elements(self) -> int:
@@ -82,11 +84,8 @@ def checked(number: int, what: str) -> int:
 
 
 def count(fields: Any, *names: str) -> int:
-    """The product of these parameters, a number of rows. Raises UnsupportedError."""
-    number = 1
-    for name in names:
-        number *= int(fields[name])
-    return checked(number, "rows")
+    """The product of these parameters. Raises UnsupportedError where the kernels cannot count that far."""
+    return checked(prod(int(size) for name in names for size in np.atleast_1d(fields[name])), " x ".join(names))
 
 
 def kernels() -> list[Kernel]:

@@ -64,6 +64,48 @@ def load_bytes(*multiples: int) -> int:
 
 
 @dataclass(frozen=True)
+class FloatTile:
+    """How a block of the fgemm kernel works; see fgemm.cu."""
+
+    block_m: int
+    block_n: int
+    block_k: int
+    thread_m: int
+    thread_n: int
+    stages: int
+
+    @property
+    def threads(self) -> int:
+        return self.block_m // self.thread_m * (self.block_n // self.thread_n)
+
+    def shared_bytes(self, weight_bytes: int) -> int:
+        return self.stages * (self.block_m * (self.block_k + 4) * 4 + self.block_k * self.block_n * weight_bytes)
+
+    def kernel(self, weight: str, load: int) -> Kernel:
+        """`weight`: its name among the types of kernels. `load`: floats in a copy of x."""
+        fields = {name.upper(): value for name, value in vars(self).items()}
+        return Kernel("fgemm", (*fields.items(), ("LOAD", load), ("WEIGHT", {"f32": 32, "f16": 16, "bf16": 17}[weight])))
+
+
+FLOAT_TILES = (
+    FloatTile(128, 64, 16, 8, 8, 2),
+    FloatTile(64, 64, 16, 4, 8, 3),
+    FloatTile(8, 32, 64, 1, 2, 4),
+)
+"""Largest first."""
+
+
+def choose_float_tile(m: int, n: int, matrices: int, device: Device) -> FloatTile:
+    """The largest tile that gives every multiprocessor a block and is not mostly outside of the result; a flat one for
+    few rows."""
+    large, small, flat = FLOAT_TILES
+    if m <= 2 * flat.block_m:
+        return flat
+    blocks = ceil_div(m, large.block_m) * ceil_div(n, large.block_n) * matrices
+    return large if blocks >= device.multiprocessors and n > large.block_n // 2 else small
+
+
+@dataclass(frozen=True)
 class HopperTile:
     """How a block of the qgemm_sm90 kernel works; see qgemm_sm90.cu."""
 
