@@ -10,7 +10,7 @@ from .device import Device, Launch
 from .epilogue import batch, epilogue
 from .family import Call, Row
 from .packed import FloatLayout
-from .products import checked, count, window
+from .products import checked, count, steps, window
 from .source import Kernel
 from .tiles import FLOAT_TILES, FloatTile, ceil_div, choose_float_tile, load_bytes
 
@@ -52,6 +52,7 @@ def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[
         depth=packed.depth,
         channels=max(1, fields["k"]),
         **window(fields),
+        **steps(fields),
     )
     tiles = ceil_div(m, tile.block_m) * ceil_div(packed.n, tile.block_n)
     blocks = checked(tiles * matrices, "blocks")
@@ -61,5 +62,5 @@ def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[
 def _is_aligned(call: Call) -> bool:
     """Whether channels of x start and end at multiples of 16 bytes."""
     fields = call.fields
-    steps = [fields[name] for name in ("k", "src_image", "src_row", "src_pixel")] + list(fields["src_batch"])
-    return load_bytes(*(int(step) * 4 for step in steps), call.operands[0]) == 16
+    distances = [fields[name] for name in ("k", "src_image", "src_row", "src_pixel")] + list(fields["src_batch"])
+    return load_bytes(*(int(step) * 4 for step in distances), call.operands[0]) == 16

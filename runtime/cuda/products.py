@@ -141,6 +141,7 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         channels=layout.k,
         vectors=layout.vectors,
         **window(fields),
+        **steps(fields),
     )
     blocks = checked(product.tiles(tile) * product.matrices * splits, "blocks")
     return Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes, params)
@@ -192,6 +193,12 @@ def window(fields: Any) -> dict[str, Any]:
         "padding_w": fields["pw"],
         "dilation_h": fields["dh"],
         "dilation_w": fields["dw"],
+    }
+
+
+def steps(fields: Any) -> dict[str, Any]:
+    """What lies between the elements of x that a convolution reads."""
+    return {
         "image_step": fields["src_image"],
         "row_step": fields["src_row"],
         "pixel_step": fields["src_pixel"],
