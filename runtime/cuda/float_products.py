@@ -59,6 +59,13 @@ def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[
     return [Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes(packed.dtype.itemsize), params)]
 
 
+def ways(call: Call, device: Device) -> list[list[Launch]]:
+    """The launches of every tile, first those of the chosen one. Raises UnsupportedError."""
+    first = launches(call, device)
+    others = [launches(call, device, tile) for tile in FLOAT_TILES] if first else []
+    return [first, *(way for way in others if way[0].kernel != first[0].kernel)]
+
+
 def _is_aligned(call: Call) -> bool:
     """Whether channels of x start and end at multiples of 16 bytes."""
     fields = call.fields

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..ops import Array
 from .tiles import ceil_div
@@ -18,17 +19,21 @@ _ALIGNMENT = 128
 _VECTOR = 16
 
 
-def source(src: Array, dtype: Any, *shape: int) -> Array:
-    """`src` as an array of this dtype and shape, without the dimensions that are given as bytes."""
-    return np.ascontiguousarray(src).reshape(-1).view(np.uint8).view(dtype).reshape(shape)
+def source(src: Array, dtype: npt.DTypeLike, *shape: int) -> Array:
+    """The bytes of `src` as an array of this dtype and shape."""
+    array: Array = np.ascontiguousarray(src).reshape(-1).view(np.uint8).view(dtype).reshape(shape)
+    return array
 
 
-def _filters(fields: Any, src: Array, dtype: Any) -> Array:
+def _filters(fields: Any, src: Array, dtype: npt.DTypeLike) -> Array:
     """gemm's weights as [matrices, n, kh * kw, k]."""
     matrices, n, k = (int(fields[name]) for name in ("weights", "n", "k"))
+    filters: Array
     if fields["weight_is_kn"]:
-        return source(src, dtype, matrices, k, n).transpose(0, 2, 1)[:, :, None]
-    return source(src, dtype, matrices, n, k, int(fields["kh"] * fields["kw"])).transpose(0, 1, 3, 2)
+        filters = source(src, dtype, matrices, k, 1, n).transpose(0, 3, 2, 1)
+    else:
+        filters = source(src, dtype, matrices, n, k, int(fields["kh"] * fields["kw"])).transpose(0, 1, 3, 2)
+    return filters
 
 
 @dataclass(frozen=True)

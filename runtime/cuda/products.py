@@ -63,7 +63,9 @@ class Product:
         return load_bytes(*steps, *(int(step) for step in fields["src_batch"]), self.call.operands[0])
 
     def tile(self, width: int, device: Device) -> Tile | HopperTile:
-        return choose_tile(self.m, self.layout.n, self.matrices, width, self.convolves, device)
+        fields = self.call.fields
+        is_matrix = not self.convolves and fields["src_image"] >= max(1, fields["k"])  # whose rows do not overlap
+        return choose_tile(self.m, self.layout.n, self.matrices, width, not is_matrix, device)
 
     def splits(self, tile: Tile | HopperTile, device: Device) -> int:
         """In how many parts blocks share the depth."""
@@ -96,11 +98,11 @@ def kernels() -> list[Kernel]:
 
 
 def scratch_bytes(call: Call, device: Device) -> int:
-    """For whatever alignment the operands have."""
+    """For every tile."""
     product = Product(call)
     if product.elements == 0:
         return 0
-    splits = max(product.splits(product.tile(width, device), device) for width in LOADS)
+    splits = max(product.splits(tile, device) for tile in TILES)
     return splits * product.elements * 4 if splits > 1 else 0
 
 
@@ -115,6 +117,18 @@ def launches(call: Call, device: Device, tile: Tile | HopperTile | None = None) 
     splits = product.splits(tile, device)
     first = _product(tile, product, splits)
     return [first] if splits == 1 else [first, _finish(product, splits, device)]
+
+
+def ways(call: Call, device: Device) -> list[list[Launch]]:
+    """The launches of every tile, first those of the chosen one. Raises UnsupportedError."""
+    product = Product(call)
+    if product.elements == 0:
+        return [[]]
+    width = product.load_bytes
+    chosen = product.tile(width, device)
+    tiles: list[Tile | HopperTile] = [tile for tile in TILES if tile.may_load(width)]
+    others = [tile for tile in tiles if tile != chosen and tile.shared_bytes <= device.shared_bytes]
+    return [launches(call, device, tile) for tile in (chosen, *others)]
 
 
 def _epilogue(product: Product) -> dict[str, Any]:

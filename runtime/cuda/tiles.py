@@ -38,8 +38,8 @@ class Tile:
         return self.block_m <= 64
 
     def may_load(self, width: int) -> bool:
-        """Copies of single bytes take registers that large tiles need."""
-        return width > 1 or self.block_m <= 64
+        """Whether there is a kernel for copies of so many bytes: narrow ones take registers that large tiles need."""
+        return width >= (16 if self.block_n > 128 else 4 if self.block_m > 64 else 1)
 
     def kernel(self, load_bytes: int, convolve: bool) -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
@@ -84,7 +84,8 @@ class FloatTile:
     def kernel(self, weight: str, load: int) -> Kernel:
         """`weight`: its name among the types of kernels. `load`: floats in a copy of x."""
         fields = {name.upper(): value for name, value in vars(self).items()}
-        return Kernel("fgemm", (*fields.items(), ("LOAD", load), ("WEIGHT", {"f32": 32, "f16": 16, "bf16": 17}[weight])))
+        fields["WEIGHT"] = {"f32": 32, "f16": 16, "bf16": 17}[weight]
+        return Kernel("fgemm", (*fields.items(), ("LOAD", load)))
 
 
 FLOAT_TILES = (

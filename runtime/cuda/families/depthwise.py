@@ -56,6 +56,4 @@ def _pack(row: Row, fields: Any, src: Array, out: Array) -> None:
     _layout(row, fields).pack(src, out)
 
 
-FAMILY = Family(
-    "depthwise", rows_of("depthwise"), _kernels, _launches, packed_bytes=_packed_bytes, pack=_pack
-)
+FAMILY = Family("depthwise", rows_of("depthwise"), _kernels, _launches, packed_bytes=_packed_bytes, pack=_pack)

@@ -21,11 +21,15 @@ def _kernels(row: Row) -> list[Kernel]:
 
 
 def _launches(call: Call, device: Device) -> list[Launch]:
-    return (products if _is_integer(call.row) else float_products).launches(call, device)
+    return products.launches(call, device) if _is_integer(call.row) else float_products.launches(call, device)
 
 
 def _scratch_bytes(call: Call, device: Device) -> int:
     return products.scratch_bytes(call, device) if _is_integer(call.row) else 0
+
+
+def _ways(call: Call, device: Device) -> list[list[Launch]]:
+    return products.ways(call, device) if _is_integer(call.row) else float_products.ways(call, device)
 
 
 def _layout(row: Row, fields: Any) -> IntegerLayout | FloatLayout:
@@ -40,4 +44,4 @@ def _pack(row: Row, fields: Any, src: Array, out: Array) -> None:
     _layout(row, fields).pack(fields, src, out)
 
 
-FAMILY = Family("gemm", rows_of("gemm"), _kernels, _launches, _scratch_bytes, _packed_bytes, _pack)
+FAMILY = Family("gemm", rows_of("gemm"), _kernels, _launches, _scratch_bytes, _packed_bytes, _pack, _ways)

@@ -1,5 +1,5 @@
-// Depthwise convolution, NHWC, one filter a channel: what its kernels share. Each thread makes COLUMNS neighbours of one
-// row in four channels. Grid: (ceil(work / 128)), 128 threads.
+// Depthwise convolution, NHWC, one filter a channel: what its kernels share. Each thread makes COLUMNS neighbours of
+// one row in four channels. Grid: (ceil(work / 128)), 128 threads.
 #pragma once
 #include "epilogue.cuh"
 
@@ -45,8 +45,8 @@ DEVICE Strip find_strip(const DepthwiseParams& p, int64_t index) {
   return s;
 }
 
-// Calls visit(tap, i, inside, pixel of x) for every tap, in order, of every column i of the strip, which may lie outside
-// of the result.
+// Calls visit(tap, i, inside, pixel of x) for every tap, in order, of every column i of the strip, which may lie
+// outside of the result.
 template <class Begin, class Visit>
 DEVICE void for_each_tap(const DepthwiseParams& p, const Strip& s, Begin begin, Visit visit) {
   for (int kh = 0; kh < p.kernel_height; ++kh) {

@@ -75,9 +75,7 @@ DEVICE uint8_t to_byte(const Epilogue& e, float v) {
   return static_cast<uint8_t>(round_to_int(minimum(maximum(v, e.low), e.high)));
 }
 
-DEVICE float limit(const Epilogue& e, float v) {
-  return rushlight::clamp({v}, {e.low}, {e.high}).lane;
-}
+DEVICE float limit(const Epilogue& e, float v) { return rushlight::clamp({v}, {e.low}, {e.high}).lane; }
 
 DEVICE bool has_curve(const Epilogue& e) { return e.curve != 0; }
 

@@ -1,5 +1,5 @@
-// Float depthwise convolution: one chain of fused multiply-adds over the taps, started at the bias; what lies outside of
-// the image is zero, and multiplied like the rest.
+// Float depthwise convolution: one chain of fused multiply-adds over the taps, started at the bias; what lies outside
+// of the image is zero, and multiplied like the rest.
 #include "depthwise.cuh"
 
 KERNEL(fdepthwise, kDepthwiseThreads, 1, DepthwiseParams) {

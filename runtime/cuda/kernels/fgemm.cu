@@ -51,7 +51,7 @@ constexpr int kPitchX = BLOCK_K + 4;                                            
 constexpr int kWeightBytes = WEIGHT == 32 ? 4 : 2, kColumnsACopy = 16 / kWeightBytes;
 constexpr int kCopiesARow = BLOCK_N / kColumnsACopy, kRowsAtOnce = kThreads / kCopiesARow;
 constexpr int kTileX = BLOCK_M * kPitchX * 4, kStageBytes = kTileX + BLOCK_K * BLOCK_N * kWeightBytes;
-constexpr int kRaster = 8;  // tile rows that are worked on together, so that L2 keeps their weights
+constexpr int kRaster = 8;                      // tile rows that are worked on together, so that L2 keeps their weights
 constexpr int kBlocks = THREAD_M == 8 ? 3 : 4;  // of a multiprocessor, at least
 constexpr uint32_t kMinusZero = WEIGHT == 32 ? 0x80000000 : 0x80008000;
 
@@ -129,8 +129,8 @@ KERNEL(fgemm, kThreads, kBlocks, FgemmParams) {
   const int m = m0 + x_row < p.m ? m0 + x_row : p.m - 1;
   const int ow = m % p.out_width, oh = m / p.out_width % p.out_height, image = m / p.out_width / p.out_height;
   const int top = oh * p.stride_h - p.padding_h, left = ow * p.stride_w - p.padding_w;
-  const float* x = p.x + skip(p.batch, p.batch.src, matrix) + image * p.image_step + top * p.row_step +
-                   left * p.pixel_step;
+  const float* x =
+      p.x + skip(p.batch, p.batch.src, matrix) + image * p.image_step + top * p.row_step + left * p.pixel_step;
   Tap tap = {0, 0, 0};
   advance(p, tap, x_part);
   const int weight_row = thread / kCopiesARow, weight_column = thread % kCopiesARow * kColumnsACopy;

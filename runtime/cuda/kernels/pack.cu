@@ -1,6 +1,6 @@
-// The family kernels/pack of the CPU: matrices computed at run time as fgemm reads weights, [matrices][k][n, padded with
-// zeros to a multiple of 16]. A block moves tiles of 32 x 32 through shared memory, so that both sides are read and
-// written along their rows. Grid: any number of blocks of 256 threads; 32 * 33 * 4 bytes of shared memory.
+// The family kernels/pack of the CPU: matrices computed at run time as fgemm reads weights, [matrices][k][n, padded
+// with zeros to a multiple of 16]. A block moves tiles of 32 x 32 through shared memory, so that both sides are read
+// and written along their rows. Grid: any number of blocks of 256 threads; 32 * 33 * 4 bytes of shared memory.
 #include "device.cuh"
 #include "kernels/pack/pack.h"
 

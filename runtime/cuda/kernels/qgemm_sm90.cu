@@ -10,7 +10,7 @@ struct HopperParams {
   TensorMap x;       // [m, k], tiles of 128 rows
   TensorMap weight;  // [n, k], tiles of 256 rows
   Epilogue epilogue;
-  Batch batch;       // of one matrix
+  Batch batch;  // of one matrix
   int32_t m;
   int32_t n;
   int32_t tiles_k;  // ceil(k / 128)

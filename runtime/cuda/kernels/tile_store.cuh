@@ -66,7 +66,8 @@ DEVICE void store_floats(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][
   // What this thread stored, from memory again: so the kernel has the curves' code once, not once an element.
 #pragma unroll 1
   for (int index = 0; index < FragmentsM * FragmentsN * 4; ++index) {
-    const int r = row + index / 4 / FragmentsN * 16 + index / 2 % 2 * 8, c = column + index / 4 % FragmentsN * 8 + index % 2;
+    const int r = row + index / 4 / FragmentsN * 16 + index / 2 % 2 * 8,
+              c = column + index / 4 % FragmentsN * 8 + index % 2;
     if (r >= target.rows || c >= target.columns) continue;
     float* to = out + r * e.out_row + c;
     *to = apply_curve(e, *to);
