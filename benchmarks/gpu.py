@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.runtime.cuda.convolution import QuantizedConvolution
 from rushlight.runtime.cuda.gpu import GpuDevice
 from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile
 from rushlight.runtime.errors import RushlightError
 from rushlight.runtime.ops import get
+
+from .gpu_layer import QuantizedLayer
 
 PRODUCTS = [
     (8192, 8192, 8192),
@@ -57,14 +58,14 @@ class Problem:
     weight_shape: tuple[int, ...]
     attrs: dict[str, Any]
 
-    def make(self, device: GpuDevice, tile: Tile | HopperTile | None) -> QuantizedConvolution:
+    def make(self, device: GpuDevice, tile: Tile | HopperTile | None) -> QuantizedLayer:
         rng = np.random.default_rng(0)
         outputs, width = self.weight_shape[0], 1 / (60 * np.sqrt(np.prod(self.weight_shape[1:])))
         weight = rng.integers(-128, 128, self.weight_shape, np.int8)
         scale = rng.uniform(0.3 * width, width, outputs).astype(np.float32)
         bias = rng.uniform(110, 146, outputs).astype(np.float32)
         self.constants = (weight, scale, bias)
-        return QuantizedConvolution(device, weight, scale, bias, self.attrs, tile)
+        return QuantizedLayer(device, weight, scale, bias, self.attrs, tile)
 
     @property
     def op(self) -> str:
@@ -108,7 +109,7 @@ def measure(device: GpuDevice, problem: Problem, tile: Tile | HopperTile | None,
     x = np.random.default_rng(1).integers(0, 256, problem.x_shape, np.uint8)
     shape, _ = layer.out_type(x.shape)
     source, out = device.upload(x), device.upload(np.full(shape, 0xCD, np.uint8))
-    launches = layer.launches(source, x.shape, out)
+    launches = layer.launches(source.address, x.shape, out.address)
 
     def run() -> None:
         for launch in launches:

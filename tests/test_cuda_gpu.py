@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rushlight.runtime.cuda.convolution import QuantizedConvolution
+from benchmarks.gpu_layer import QuantizedLayer
 from rushlight.runtime.cuda.gpu import GpuDevice
 from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile
 from rushlight.runtime.errors import DeviceError
@@ -36,7 +36,7 @@ def check(
         rng.uniform(0.3 * width, width, weight[0]).astype(np.float32),
         rng.uniform(110, 146, weight[0]).astype(np.float32),
     )
-    layer = QuantizedConvolution(DEVICE, *constants, attrs, tile)
+    layer = QuantizedLayer(DEVICE, *constants, attrs, tile)
     added = rng.integers(0, 256, layer.out_type(x)[0], np.uint8) if residual else None
     inputs = [image, *constants] if added is None else [image, *constants, added]
     (expected,) = op.run_reference(inputs, attrs)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rushlight.runtime.cuda.convolution import QuantizedConvolution
+from benchmarks.gpu_layer import QuantizedLayer
 from rushlight.runtime.cuda.device import Launch
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.source import Kernel
@@ -81,7 +81,7 @@ class Problem:
 
     def run(self, device: Any, tile: Tile | HopperTile | None = None) -> Array:
         x, weight, scale, bias, *residual = self.inputs
-        layer = QuantizedConvolution(device, weight, scale, bias, self.attrs, tile)
+        layer = QuantizedLayer(device, weight, scale, bias, self.attrs, tile)
         return layer.run(x, residual[0] if residual else None)
 
 
@@ -97,8 +97,7 @@ def operator_cases() -> Iterator[Any]:
     for op in ("qlinear", "qconv2d"):
         for index, case in enumerate(get(op).cases()):
             attrs = get(op).complete_attrs(dict(case.attrs))
-            adds_floats = attrs["out_dtype"] == "float32" and len(case.inputs) > 4
-            if attrs.get("layout") != "NCHW" and attrs["activation"] != "sigmoid" and not adds_floats:
+            if attrs.get("layout") != "NCHW" and attrs["activation"] != "sigmoid":  # whose reference has other bits
                 yield pytest.param(Problem(op, [x for x in case.inputs if x is not None], attrs), id=f"{op}-{index}")
 
 
@@ -148,9 +147,10 @@ def test_split_depth_changes_no_bit(splits: int) -> None:
     problem = Problem.linear(5, 40, 128 * 4 * splits, True)
     device = EmulatedDevice(multiprocessors=splits)
     x, weight, scale, bias, residual = problem.inputs
-    layer = QuantizedConvolution(device, weight, scale, bias, problem.attrs)
-    launches = layer.launches(device.upload(x), x.shape, device.allocate(200), device.upload(residual))
-    assert [launch.grid[2] for launch in launches] == [splits, 1]
+    layer = QuantizedLayer(device, weight, scale, bias, problem.attrs)
+    memory = [device.upload(x), device.allocate(200), device.upload(residual)]
+    launches = layer.launches(memory[0].address, x.shape, *(buffer.address for buffer in memory[1:]))
+    assert [launch.grid[0] for launch in launches] == [splits, 1]
     check(problem, multiprocessors=splits)
 
 
@@ -192,7 +192,7 @@ def test_depthwise_has_the_bits_of_the_reference(
 
 CHECKED = """
 import numpy as np
-from rushlight.runtime.cuda.convolution import QuantizedConvolution
+from benchmarks.gpu_layer import QuantizedLayer
 from rushlight.runtime.cuda.emulated import EmulatedDevice
 from rushlight.runtime.cuda.tiles import TILES, HopperTile
 
@@ -200,7 +200,7 @@ device = EmulatedDevice(3, 1, ("-O0", "-fsanitize=address"), multiprocessors=1)
 
 def run(x, weight, tile, offset=0, **attrs):
     ones = np.ones(weight[0] - offset, np.float32)
-    layer = QuantizedConvolution(device, np.ones(weight, np.int8), ones, ones, {"x_zero_point": 3, **attrs}, tile)
+    layer = QuantizedLayer(device, np.ones(weight, np.int8), ones, ones, {"x_zero_point": 3, **attrs}, tile)
     layer.run(np.ones(x, np.uint8))
 
 run((67, 80), (35, 80), HopperTile())
@@ -227,18 +227,19 @@ def test_images_without_pixels_need_no_launch() -> None:
     assert problem.run(EmulatedDevice()).shape == (0, 4, 4, 8)
 
 
-@pytest.mark.parametrize("attrs", [{"activation": "gelu", "out_dtype": "float32"}, {"layout": "NCHW"}])
-def test_what_the_kernels_lack_is_refused(attrs: dict[str, Any]) -> None:
-    problem = Problem.convolution((1, 4, 4, 4), (4, 4, 1, 1), **attrs)
-    with pytest.raises(UnsupportedError):
-        problem.run(EmulatedDevice())
+def test_more_rows_than_kernels_count_are_refused() -> None:
+    problem = Problem.linear(1, 16, 16)
+    _, weight, scale, bias = problem.inputs
+    layer = QuantizedLayer(EmulatedDevice(), weight, scale, bias, problem.attrs)
+    with pytest.raises(UnsupportedError, match="2147483648 images"):
+        layer.launches(0, (2**31, 16), 0)
 
 
-def test_float_residuals_are_refused() -> None:
-    problem = Problem.linear(2, 3, 4, out_dtype="float32")
-    problem.inputs.append(np.ones((2, 3), np.float32))
-    with pytest.raises(UnsupportedError, match="residual"):
-        problem.run(EmulatedDevice())
+@pytest.mark.parametrize("tile", [SMALL, FLAT, HopperTile()])
+def test_float_residuals_are_added(tile: Tile | HopperTile) -> None:
+    problem = Problem.linear(9, 35, 48, out_dtype="float32")
+    problem.inputs.append(np.random.default_rng(0).standard_normal((9, 35)).astype(np.float32))
+    check(problem, tile)
 
 
 def test_tiles_follow_the_size() -> None:

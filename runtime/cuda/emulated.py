@@ -156,10 +156,8 @@ class EmulatedDevice:
     def download(self, buffer: HostBuffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         return np.array(buffer.bytes.view(dtype).reshape(shape))
 
-    def tensor_map(
-        self, buffer: HostBuffer, columns: int, rows: int, pitch: int, tile_rows: int
-    ) -> npt.NDArray[np.uint64]:
-        fields = (buffer.address, columns, rows, pitch, 128, tile_rows)
+    def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
+        fields = (address, columns, rows, pitch, 128, tile_rows)
         return np.array(fields + (0,) * (16 - len(fields)), np.uint64)
 
     def launch(self, launch: Launch) -> None:

@@ -207,7 +207,7 @@ class GpuDevice:
             held = self._staging[use] = np.frombuffer(memory, np.uint8, size)
         return held[:size]
 
-    def tensor_map(self, buffer: Buffer, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
+    def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
         """Raises DeviceError where the driver refuses the layout."""
         try:
             encode = ctypes.CDLL("libcuda.so.1").cuTensorMapEncodeTiled
@@ -220,7 +220,7 @@ class GpuDevice:
             out.ctypes.data_as(ctypes.c_void_p),
             u8,
             2,
-            ctypes.c_void_p(buffer.address),
+            ctypes.c_void_p(address),
             (ctypes.c_uint64 * 2)(columns, rows),
             (ctypes.c_uint64 * 1)(pitch),
             (ctypes.c_uint32 * 2)(128, tile_rows),

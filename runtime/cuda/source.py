@@ -40,7 +40,7 @@ class Kernel:
         for name, body in _STRUCT.findall(self.source):
             if name.endswith("Params"):
                 return _aligned(_dtype(body, structs), 64 if "TensorMap" in structs else 1)
-            if name in ("Epilogue", "TensorMap"):
+            if name in ("Batch", "Epilogue", "TensorMap"):
                 structs[name] = _dtype(body, structs)
         raise LookupError(f"{self.name}.cu declares no parameters")
 

@@ -37,6 +37,10 @@ class Tile:
         """Whether blocks may share the depth of one tile of the result."""
         return self.block_m <= 64
 
+    def may_load(self, width: int) -> bool:
+        """Whether there is a kernel for copies of so many bytes: narrow ones take registers that large tiles need."""
+        return width >= (16 if self.block_n > 128 else 4 if self.block_m > 64 else 1)
+
     def kernel(self, load_bytes: int, convolve: bool) -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
         return Kernel("qgemm", (*fields.items(), ("LOAD_BYTES", load_bytes), ("CONVOLVE", int(convolve))))
@@ -50,10 +54,56 @@ TILES = (
 )
 """Largest first."""
 
+LOADS = (16, 8, 4, 1)
+"""Bytes of a copy of x."""
+
 
 def load_bytes(*multiples: int) -> int:
-    """The widest copy that starts and ends where channels do."""
-    return next(width for width in (16, 8, 4, 1) if all(count % width == 0 for count in multiples))
+    """The widest copy that divides all of these."""
+    return next(width for width in LOADS if all(count % width == 0 for count in multiples))
+
+
+@dataclass(frozen=True)
+class FloatTile:
+    """How a block of the fgemm kernel works; see fgemm.cu."""
+
+    block_m: int
+    block_n: int
+    block_k: int
+    thread_m: int
+    thread_n: int
+    stages: int
+
+    @property
+    def threads(self) -> int:
+        return self.block_m // self.thread_m * (self.block_n // self.thread_n)
+
+    def shared_bytes(self, weight_bytes: int) -> int:
+        return self.stages * (self.block_m * (self.block_k + 4) * 4 + self.block_k * self.block_n * weight_bytes)
+
+    def kernel(self, weight: str, load: int) -> Kernel:
+        """`weight`: its name among the types of kernels. `load`: floats in a copy of x."""
+        fields = {name.upper(): value for name, value in vars(self).items()}
+        fields["WEIGHT"] = {"f32": 32, "f16": 16, "bf16": 17}[weight]
+        return Kernel("fgemm", (*fields.items(), ("LOAD", load)))
+
+
+FLOAT_TILES = (
+    FloatTile(128, 64, 16, 8, 8, 2),
+    FloatTile(64, 64, 16, 4, 8, 3),
+    FloatTile(8, 32, 64, 1, 2, 4),
+)
+"""Largest first."""
+
+
+def choose_float_tile(m: int, n: int, matrices: int, device: Device) -> FloatTile:
+    """The largest tile that gives every multiprocessor a block and is not mostly outside of the result; a flat one for
+    few rows."""
+    large, small, flat = FLOAT_TILES
+    if m <= 2 * flat.block_m:
+        return flat
+    blocks = ceil_div(m, large.block_m) * ceil_div(n, large.block_n) * matrices
+    return large if blocks >= device.multiprocessors and n > large.block_n // 2 else small
 
 
 @dataclass(frozen=True)
@@ -77,17 +127,17 @@ class HopperTile:
         return Kernel("qgemm_sm90", (("STAGES", self.stages),))
 
 
-def choose_tile(m: int, n: int, groups: int, width: int, convolve: bool, device: Device) -> Tile | HopperTile:
+def choose_tile(m: int, n: int, matrices: int, width: int, convolve: bool, device: Device) -> Tile | HopperTile:
     """The largest tile that gives every multiprocessor a block and is not mostly outside of the result; a flat one for
-    few rows. Copies of single bytes (`width` 1) take registers that large tiles need."""
-    tiles: list[Tile | HopperTile] = [tile for tile in TILES[:-1] if width > 1 or tile.block_m <= 64]
-    if device.is_hopper and not convolve and groups == 1 and width == 16:
+    few rows. `width`: bytes of a copy of x."""
+    tiles: list[Tile | HopperTile] = [tile for tile in TILES[:-1] if tile.may_load(width)]
+    if device.is_hopper and not convolve and matrices == 1 and width == 16:
         tiles.insert(0, HopperTile())
     fitting = [tile for tile in tiles if tile.shared_bytes <= device.shared_bytes]
     if m <= TILES[-1].block_m:
         return TILES[-1]
     for tile in fitting:
-        blocks = ceil_div(m, tile.block_m) * ceil_div(n, tile.block_n) * groups
+        blocks = ceil_div(m, tile.block_m) * ceil_div(n, tile.block_n) * matrices
         if blocks >= device.multiprocessors and n > tile.block_n // 2:
             return tile
     return fitting[-1]

@@ -11,6 +11,8 @@ from rushlight.runtime.cuda.family import Call, Row
 
 from .calls import Operand, RecordedCall
 
+REPLAYED = sorted(set(families()) - {"pack"})
+"""Families whose results have the CPU's layout; test_cuda_products.py reads what pack_b makes."""
 GUARD = 64
 PATTERN = 0xA5
 

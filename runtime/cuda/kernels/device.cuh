@@ -48,6 +48,20 @@ DEVICE void copy_async(void* dst, const void* src) {
   }
 }
 
+// The same, but zeros where `valid` is false; nothing is read then, though `src` is an aligned address.
+template <int Bytes>
+DEVICE void copy_async_or_zero(void* dst, const void* src, bool valid) {
+  const int size = valid ? Bytes : 0;
+  if constexpr (Bytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(dst)), "l"(src), "r"(size)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(dst)), "l"(src), "n"(Bytes),
+                 "r"(size)
+                 : "memory");
+  }
+}
+
 DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Waits until at most the `Pending` latest groups of this thread are under way.
@@ -84,6 +98,13 @@ DEVICE float round_up(float x) { return ceilf(x); }
 DEVICE float round_to_zero(float x) { return truncf(x); }
 DEVICE int32_t float_bits(float x) { return __float_as_int(x); }
 DEVICE float float_from_bits(int32_t x) { return __int_as_float(x); }
+
+// The float that these bits of an IEEE half are, exactly.
+DEVICE float half_to_float(uint16_t bits) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+  return x;
+}
 
 // x, but zero of its sign where it is denormal: an addition that a compiler may not leave out.
 DEVICE float flush(float x) {

@@ -1,5 +1,7 @@
 // The CPU twin of device.cuh: the same functions, on the emulator.
 #pragma once
+#include <immintrin.h>
+
 #include <cmath>
 
 #include "emulator.h"
@@ -34,16 +36,21 @@ DEVICE void perform(const emulator::Copy& copy) {
 }
 
 template <int Bytes>
-DEVICE void copy_async(void* dst, const void* src) {
+DEVICE void copy_async_or_zero(void* dst, const void* src, bool valid) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
   emulator::check_shared(dst, Bytes, Bytes);
   emulator::require(reinterpret_cast<uintptr_t>(src) % Bytes == 0, "misaligned source of cp.async");
-  const emulator::Copy copy{dst, src, Bytes, Bytes};
+  const emulator::Copy copy{dst, src, Bytes, valid ? Bytes : 0};
   if (emulator::active->eager & emulator::kCopies) {
     perform(copy);
   } else {
     emulator::self().uncommitted.push_back(copy);
   }
+}
+
+template <int Bytes>
+DEVICE void copy_async(void* dst, const void* src) {
+  copy_async_or_zero<Bytes>(dst, src, true);
 }
 
 DEVICE void commit_copies() {
@@ -114,6 +121,7 @@ DEVICE float round_up(float x) { return __builtin_ceilf(x); }
 DEVICE float round_to_zero(float x) { return __builtin_truncf(x); }
 DEVICE int32_t float_bits(float x) { return __builtin_bit_cast(int32_t, x); }
 DEVICE float float_from_bits(int32_t x) { return __builtin_bit_cast(float, x); }
+DEVICE float half_to_float(uint16_t bits) { return _cvtsh_ss(bits); }
 DEVICE float flush(float x) {
   asm("addss %1, %0" : "+x"(x) : "x"(-0.0f));
   return x;

@@ -1,32 +1,40 @@
 // Integer matrix product and convolution on tensor cores, sm_80 and later.
 //
-//   sum[m, o] = sum over taps (kh, kw) and channels c of x[n, ih, iw, c] * weight[o, kh, kw, c],  m = (n, oh, ow),
-//   ih = oh * stride_h - padding_h + kh * dilation_h, likewise iw; outside of the image x is its zero point,
+//   sum[m, o] = sum over taps (kh, kw) and channels c of x[image, ih, iw, c] * weight[o, kh, kw, c],
+//   m = (image, oh, ow), ih = oh * stride_h - padding_h + kh * dilation_h, likewise iw; outside of the image x is its
+//   zero point,
 //
-// then the epilogue. Without CONVOLVE there is one tap and row m of x is image position m. Chosen when compiled:
+// then the epilogue, for every matrix of a batch. Without CONVOLVE there is one tap, and row m of x is image m. Chosen
+// when compiled:
 //   BLOCK_M, BLOCK_N, BLOCK_K   tile of a block; BLOCK_K is 64 or 128 bytes
 //   WARPS_M, WARPS_N            how warps share the tile
 //   STAGES                      depth of the cp.async pipeline
-//   LOAD_BYTES                  16, 8, 4 or 1: divides channels in a group, channels of x, and the address of x
+//   LOAD_BYTES                  16, 8, 4 or 1: divides the channels, the steps of x, and its address
 //   CONVOLVE                    0 or 1
-// Grid: (tiles, 1, groups * splits); WARPS_M * WARPS_N * 32 threads; max(STAGES * (BLOCK_M + BLOCK_N) * BLOCK_K,
+// Grid: (tiles * matrices * splits); WARPS_M * WARPS_N * 32 threads; max(STAGES * (BLOCK_M + BLOCK_N) * BLOCK_K,
 // BLOCK_M * (BLOCK_N + 16)) bytes of shared memory.
-#include "epilogue.cuh"
+#include "tile_store.cuh"
 
 struct QgemmParams {
-  const uint8_t* x;      // [images, height, width, channels], or [m, channels]
-  const int8_t* weight;  // [groups, n, pitch]: taps of `vectors` * 16 channels, zeros at their ends and at the row's
+  const uint8_t* x;
+  const int8_t* weight;  // [matrices, n, pitch]: taps of `vectors` * 16 channels, zeros at their ends and at the row's
   const uint8_t* zero_points;  // 16 bytes, 16-byte aligned: the zero point of x
-  int32_t* partial;            // [splits, m, groups * n] where splits > 1, which takes BLOCK_M of at most 64
+  int32_t* partial;            // [splits, matrices, m, n] where splits > 1, which takes BLOCK_M of at most 64
   Epilogue epilogue;
+  Batch batch;
+  int64_t image_step;  // bytes of x from image to image, from row to row, from pixel to pixel
+  int64_t row_step;
+  int64_t pixel_step;
+  int64_t tap_step_h;  // dilation_h * row_step
+  int64_t tap_step_w;
   int32_t m;
-  int32_t n;      // output channels of a group
+  int32_t n;      // output channels
   int32_t pitch;  // at least tiles_k * BLOCK_K, a multiple of 16
   int32_t tiles_k;
   int32_t splits;
+  int32_t matrices;
   int32_t channels;
-  int32_t group_channels;
-  int32_t vectors;  // ceil(group_channels / 16)
+  int32_t vectors;  // ceil(channels / 16)
   int32_t height;
   int32_t width;
   int32_t out_height;
@@ -63,12 +71,12 @@ DEVICE int place(int row, int v) { return row * BLOCK_K + ((v ^ (BLOCK_K == 128 
 
 // One thread's part of the rows of x: always the same vector of a tile row, in kRowsX rows.
 struct Rows {
-  int start[kRowsX];  // image position of tap (0, 0), which may lie outside
+  const uint8_t* start[kRowsX];  // of tap (0, 0), which may lie outside
   int top[kRowsX], left[kRowsX];
   int vector, tap_h, tap_w;
 };
 
-DEVICE void locate(const QgemmParams& p, Rows& rows, int first, int vector) {
+DEVICE void locate(const QgemmParams& p, const uint8_t* x, Rows& rows, int first, int vector) {
 #pragma unroll
   for (int i = 0; i < kRowsX; ++i) {
     int m = first + i * kRowsAtOnce;
@@ -77,10 +85,10 @@ DEVICE void locate(const QgemmParams& p, Rows& rows, int first, int vector) {
       const int ow = m % p.out_width, oh = m / p.out_width % p.out_height, image = m / p.out_width / p.out_height;
       rows.top[i] = oh * p.stride_h - p.padding_h;
       rows.left[i] = ow * p.stride_w - p.padding_w;
-      rows.start[i] = (image * p.height + rows.top[i]) * p.width + rows.left[i];
+      rows.start[i] = x + image * p.image_step + rows.top[i] * p.row_step + rows.left[i] * p.pixel_step;
     } else {
       rows.top[i] = rows.left[i] = 0;
-      rows.start[i] = m;
+      rows.start[i] = x + m * p.image_step;
     }
   }
   const int tap = vector / p.vectors;
@@ -99,16 +107,16 @@ DEVICE void advance(const QgemmParams& p, Rows& rows) {
   }
 }
 
-DEVICE void copy_x(const QgemmParams& p, const uint8_t* x, const Rows& rows, unsigned char* tile, int row, int vector) {
-  const int tap = CONVOLVE ? rows.tap_h * p.dilation_h * p.width + rows.tap_w * p.dilation_w : 0;
+DEVICE void copy_x(const QgemmParams& p, const Rows& rows, unsigned char* tile, int row, int vector) {
+  const int channel = rows.vector * 16;
+  const int64_t tap = CONVOLVE ? rows.tap_h * p.tap_step_h + rows.tap_w * p.tap_step_w : 0;
   const bool is_tap = rows.tap_h < p.kernel_height;
 #pragma unroll
   for (int i = 0; i < kRowsX; ++i) {
     const int ih = rows.top[i] + rows.tap_h * p.dilation_h, iw = rows.left[i] + rows.tap_w * p.dilation_w;
     const bool inside = is_tap && (!CONVOLVE || (static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.height) &&
                                                  static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.width)));
-    const int channel = rows.vector * 16;
-    const int64_t offset = static_cast<int64_t>(rows.start[i] + tap) * p.channels + channel;
+    const uint8_t* src = rows.start[i] + tap + channel;
     unsigned char* dst = tile + place(row + i * kRowsAtOnce, vector);
     if constexpr (LOAD_BYTES == 1) {
       Vector16 bytes;
@@ -117,19 +125,32 @@ DEVICE void copy_x(const QgemmParams& p, const uint8_t* x, const Rows& rows, uns
         bytes.word[word] = 0;
 #pragma unroll
         for (int b = 0; b < 4; ++b) {
-          const bool valid = inside && channel + word * 4 + b < p.group_channels;
-          bytes.word[word] |= static_cast<uint32_t>(valid ? x[offset + word * 4 + b] : p.zero_points[0]) << 8 * b;
+          const bool valid = inside && channel + word * 4 + b < p.channels;
+          bytes.word[word] |= static_cast<uint32_t>(valid ? src[word * 4 + b] : p.zero_points[0]) << 8 * b;
         }
       }
       *reinterpret_cast<Vector16*>(dst) = bytes;
     } else {
 #pragma unroll
       for (int b = 0; b < 16; b += LOAD_BYTES) {
-        const bool valid = inside && channel + b < p.group_channels;
-        copy_async<LOAD_BYTES>(dst + b, valid ? x + offset + b : p.zero_points + b);
+        const bool valid = inside && channel + b < p.channels;
+        copy_async<LOAD_BYTES>(dst + b, valid ? src + b : p.zero_points + b);
       }
     }
   }
+}
+
+// What of the result a block makes.
+struct Place {
+  int matrix, split, m, n;
+};
+
+DEVICE Place find_place(const QgemmParams& p, int block) {
+  const int tiles_m = (p.m + BLOCK_M - 1) / BLOCK_M, tiles_n = (p.n + BLOCK_N - 1) / BLOCK_N;
+  const int tile = block % (tiles_m * tiles_n), part = block / (tiles_m * tiles_n);
+  const int band = tile / (kRaster * tiles_n), within = tile % (kRaster * tiles_n);
+  const int height = tiles_m - band * kRaster < kRaster ? tiles_m - band * kRaster : kRaster;
+  return {part / p.splits, part % p.splits, (band * kRaster + within % height) * BLOCK_M, within / height * BLOCK_N};
 }
 
 }  // namespace
@@ -137,26 +158,22 @@ DEVICE void copy_x(const QgemmParams& p, const uint8_t* x, const Rows& rows, uns
 KERNEL(qgemm, kThreads, 1, QgemmParams) {
   SHARED_MEMORY(shared);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
-  const int group = static_cast<int>(blockIdx.z) / p.splits, split = static_cast<int>(blockIdx.z) % p.splits;
-  const int tiles_m = (p.m + BLOCK_M - 1) / BLOCK_M, tiles_n = (p.n + BLOCK_N - 1) / BLOCK_N;
-  const int band = static_cast<int>(blockIdx.x) / (kRaster * tiles_n),
-            within = static_cast<int>(blockIdx.x) % (kRaster * tiles_n);
-  const int height = tiles_m - band * kRaster < kRaster ? tiles_m - band * kRaster : kRaster;
-  const int m0 = (band * kRaster + within % height) * BLOCK_M, n0 = within / height * BLOCK_N;
+  const Place block = find_place(p, static_cast<int>(blockIdx.x));
+  const int split = block.split, m0 = block.m, n0 = block.n;
   const int first_k = static_cast<int>(static_cast<int64_t>(p.tiles_k) * split / p.splits);
   const int last_k = static_cast<int>(static_cast<int64_t>(p.tiles_k) * (split + 1) / p.splits);
 
   const int row = thread / kVectors, vector = thread % kVectors;
   Rows rows;
-  locate(p, rows, m0 + row, first_k * kVectors + vector);
+  locate(p, p.x + skip(p.batch, p.batch.src, block.matrix), rows, m0 + row, first_k * kVectors + vector);
   const int n = n0 + row < p.n ? n0 + row : p.n - 1;
-  const int8_t* weight = p.weight + (static_cast<int64_t>(group) * p.n + n) * p.pitch + first_k * BLOCK_K + vector * 16;
+  const int8_t* weight =
+      p.weight + (skip(p.batch, p.batch.weight, block.matrix) * p.n + n) * p.pitch + first_k * BLOCK_K + vector * 16;
 
-  int next_k = first_k;
-  const auto copy_stage = [&](int stage) {
-    if (next_k < last_k) {
+  const auto copy_stage = [&](int stage, int k) {
+    if (k < last_k) {
       unsigned char* tile = shared + stage * kStageBytes;
-      copy_x(p, p.x + group * p.group_channels, rows, tile, row, vector);
+      copy_x(p, rows, tile, row, vector);
       advance(p, rows);
 #pragma unroll
       for (int i = 0; i < kRowsWeight; ++i) {
@@ -164,7 +181,6 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
         copy_async<16>(tile + BLOCK_M * BLOCK_K + place(row + i * kRowsAtOnce, vector), weight + below);
       }
       weight += BLOCK_K;
-      ++next_k;
     }
     commit_copies();
   };
@@ -199,11 +215,11 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
     }
   }
 
-  for (int stage = 0; stage < STAGES - 1; ++stage) copy_stage(stage);
+  for (int stage = 0; stage < STAGES - 1; ++stage) copy_stage(stage, first_k + stage);
   wait_copies<STAGES - 2>();
   sync_threads();
   load_fragments(0, 0, 0);
-  int stage = 0, free_stage = STAGES - 1;
+  int stage = 0;
   for (int k = first_k; k < last_k; ++k) {
     const int next_stage = stage + 1 == STAGES ? 0 : stage + 1;
 #pragma unroll
@@ -215,10 +231,7 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
         sync_threads();
         load_fragments(0, next_stage, 0);
       }
-      if (step == 0) {
-        copy_stage(free_stage);
-        free_stage = stage;
-      }
+      if (step == 0) copy_stage(stage == 0 ? STAGES - 1 : stage - 1, k + STAGES - 1);
 #pragma unroll
       for (int i = 0; i < kFragmentsM; ++i) {
 #pragma unroll
@@ -231,7 +244,7 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
   sync_threads();
 
   if (kMaySplit && p.splits > 1) {
-    int32_t* partial = p.partial + (static_cast<int64_t>(split) * p.m) * p.epilogue.channels + group * p.n;
+    int32_t* partial = p.partial + (static_cast<int64_t>(split) * p.matrices + block.matrix) * p.m * p.n;
 #pragma unroll
     for (int i = 0; i < kFragmentsM; ++i) {
 #pragma unroll
@@ -239,12 +252,16 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
           const int m = m0 + warp_m + i * 16 + lane / 4 + k / 2 * 8, n = n0 + warp_n + j * 8 + lane % 4 * 2 + k % 2;
-          if (m < p.m && n < p.n) partial[static_cast<int64_t>(m) * p.epilogue.channels + n] = sums[i][j][k];
+          if (m < p.m && n < p.n) partial[static_cast<int64_t>(m) * p.n + n] = sums[i][j][k];
         }
       }
     }
     return;
   }
-  store_tile<BLOCK_M, BLOCK_N, kThreads>(p.epilogue, sums, shared, thread, warp_m, warp_n, m0, p.m - m0,
-                                         group * p.n + n0, p.n - n0, [] { sync_threads(); });
+  // What follows from these is computed here, not kept in registers through the loop.
+  const Place at = find_place(p, renew(static_cast<int>(blockIdx.x)));
+  const int member = renew(static_cast<int>(threadIdx.x)), member_warp = member / 32;
+  const Target target = find_target(p.epilogue, p.batch, at.matrix, at.m, p.m, at.n);
+  store_tile<BLOCK_M, BLOCK_N, kThreads>(p.epilogue, sums, shared, member, member_warp / WARPS_N * kWarpM,
+                                         member_warp % WARPS_N * kWarpN, target, [] { sync_threads(); });
 }

@@ -1,22 +1,22 @@
 // The end of a product whose depth was split: adds the partial sums and applies the epilogue. One thread an element.
+#include "elementwise.cuh"
 #include "epilogue.cuh"
 
 struct FinishParams {
   const int32_t* partial;  // [splits, elements]
   Epilogue epilogue;
-  int64_t elements;
+  Batch batch;
+  int32_t elements;  // [matrices, m, columns]
+  int32_t m;
   int32_t splits;
 };
 
-namespace {
-constexpr int kThreads = 256;
-}
-
-KERNEL(qgemm_finish, kThreads, 1, FinishParams) {
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < p.elements; i += step) {
+KERNEL(qgemm_finish, kElementThreads, 1, FinishParams) {
+  for_each_element(p.elements, [&](int64_t i) {
     int sum = 0;
-    for (int split = 0; split < p.splits; ++split) sum += p.partial[split * p.elements + i];
-    store_element(p.epilogue, i, static_cast<int>(i % p.epilogue.channels), sum);
-  }
+    for (int split = 0; split < p.splits; ++split) sum += p.partial[split * static_cast<int64_t>(p.elements) + i];
+    const int row = static_cast<int>(i) / p.epilogue.columns, column = static_cast<int>(i) % p.epilogue.columns;
+    const Target t = find_target(p.epilogue, p.batch, row / p.m, row % p.m, p.m, column);
+    store_element(p.epilogue, t.out, t.residual, load_channel(p.epilogue, t.offset, t.channel), sum);
+  });
 }

@@ -3,13 +3,14 @@
 // One warp group's first thread keeps a ring of STAGES tiles filled by tensor memory access; two warp groups of 64 rows
 // each multiply. Blocks stay and take tile after tile, so that loads for the next tile run during an epilogue. Grid:
 // (at most tiles, 1, 1), 384 threads, STAGES * (128 + 256) * 128 + 2 * 64 * 272 + 16 * STAGES bytes of shared memory.
-#include "epilogue.cuh"
 #include "hopper.cuh"
+#include "tile_store.cuh"
 
 struct HopperParams {
   TensorMap x;       // [m, k], tiles of 128 rows
   TensorMap weight;  // [n, k], tiles of 256 rows
   Epilogue epilogue;
+  Batch batch;  // of one matrix
   int32_t m;
   int32_t n;
   int32_t tiles_k;  // ceil(k / 128)
@@ -100,8 +101,9 @@ KERNEL(qgemm_sm90, kThreads, 1, HopperParams) {
       const int member = renew(thread % kGroup);
       const int row = at.m + group * kRowsOfGroup;
       const auto sync = [&] { sync_named(1 + group, kGroup); };
+      const Target target = find_target(p.epilogue, p.batch, 0, row, p.m, at.n);
       store_tile<kRowsOfGroup, kBlockN, kGroup>(p.epilogue, sums, staging + group * kStaging, member, member / 32 * 16,
-                                                0, row, p.m - row, at.n, p.n - at.n, sync);
+                                                0, target, sync);
       sync();
     }
   }

@@ -1,0 +1,143 @@
+"""Weights as the GPU's kernels read them, packed on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ops import Array
+from .tiles import ceil_div
+
+COLUMNS = 16
+"""Columns of float weights are padded to a multiple of this; pack_b's results, too (lower/gemm.py)."""
+_PITCH = 128
+"""Packed rows of integer weights are padded to this many bytes, the largest BLOCK_K."""
+_ALIGNMENT = 128
+_VECTOR = 16
+
+
+def source(src: Array, dtype: npt.DTypeLike, *shape: int) -> Array:
+    """The bytes of `src` as an array of this dtype and shape."""
+    array: Array = np.ascontiguousarray(src).reshape(-1).view(np.uint8).view(dtype).reshape(shape)
+    return array
+
+
+def _filters(fields: Any, src: Array, dtype: npt.DTypeLike) -> Array:
+    """gemm's weights as [matrices, n, kh * kw, k]."""
+    matrices, n, k = (int(fields[name]) for name in ("weights", "n", "k"))
+    filters: Array
+    if fields["weight_is_kn"]:
+        filters = source(src, dtype, matrices, k, 1, n).transpose(0, 3, 2, 1)
+    else:
+        filters = source(src, dtype, matrices, n, k, int(fields["kh"] * fields["kw"])).transpose(0, 1, 3, 2)
+    return filters
+
+
+@dataclass(frozen=True)
+class IntegerLayout:
+    """Zero point x 16, int32 offsets[matrices][n], -zero point * sum of the weights, and int8 rows[matrices][n][pitch]
+    of taps, which are `vectors` * 16 channels each; the gaps are zero."""
+
+    matrices: int
+    n: int
+    k: int
+    taps: int
+
+    @staticmethod
+    def of(fields: Any) -> IntegerLayout:
+        return IntegerLayout(
+            int(fields["weights"]), int(fields["n"]), int(fields["k"]), int(fields["kh"] * fields["kw"])
+        )
+
+    @property
+    def vectors(self) -> int:
+        return max(1, ceil_div(self.k, _VECTOR))
+
+    @property
+    def depth(self) -> int:
+        return self.taps * self.vectors * _VECTOR
+
+    @property
+    def pitch(self) -> int:
+        return ceil_div(self.depth, _PITCH) * _PITCH
+
+    offsets_at = _VECTOR
+
+    @property
+    def rows_at(self) -> int:
+        return ceil_div(self.offsets_at + self.matrices * self.n * 4, _ALIGNMENT) * _ALIGNMENT
+
+    @property
+    def size(self) -> int:
+        return self.rows_at + self.matrices * self.n * self.pitch
+
+    def pack(self, fields: Any, src: Array, out: Array) -> None:
+        filters = _filters(fields, src, np.int8)
+        zero_point = int(fields["src_zero_point"])
+        out[:] = 0
+        out[: self.offsets_at] = zero_point
+        offsets = out[self.offsets_at :][: self.matrices * self.n * 4].view(np.int32)
+        offsets[:] = (filters.sum((2, 3), dtype=np.int32) * np.int32(-zero_point)).reshape(-1)
+        rows = out[self.rows_at : self.size].view(np.int8).reshape(self.matrices, self.n, self.pitch)
+        taps = rows[:, :, : self.depth].reshape(self.matrices, self.n, self.taps, self.vectors * _VECTOR)
+        taps[..., : self.k] = filters
+        rows[:, :, : self.depth] = taps.reshape(self.matrices, self.n, self.depth)
+
+
+@dataclass(frozen=True)
+class FloatLayout:
+    """[matrices][kh * kw * k][n, padded with zeros to a multiple of 16] of float32, or of the 16 bits of halves."""
+
+    matrices: int
+    n: int
+    depth: int
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def of(fields: Any, dtype: Any) -> FloatLayout:
+        depth = int(fields["k"] * fields["kh"] * fields["kw"])
+        return FloatLayout(int(fields["weights"]), int(fields["n"]), depth, np.dtype(dtype))
+
+    @property
+    def pitch(self) -> int:
+        """Elements from row to row."""
+        return ceil_div(self.n, COLUMNS) * COLUMNS
+
+    @property
+    def size(self) -> int:
+        return self.matrices * self.depth * self.pitch * self.dtype.itemsize
+
+    def pack(self, fields: Any, src: Array, out: Array) -> None:
+        filters = _filters(fields, src, self.dtype)
+        rows = out[: self.size].view(self.dtype).reshape(self.matrices, self.depth, self.pitch)
+        rows[:, :, : self.n] = filters.reshape(self.matrices, self.n, self.depth).transpose(0, 2, 1)
+        rows[:, :, self.n :] = 0
+
+
+@dataclass(frozen=True)
+class DepthwiseLayout:
+    """[kh * kw][c, padded with zeros to a multiple of 4] of int8 or float32."""
+
+    channels: int
+    taps: int
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def of(fields: Any, dtype: Any) -> DepthwiseLayout:
+        return DepthwiseLayout(int(fields["c"]), int(fields["kh"] * fields["kw"]), np.dtype(dtype))
+
+    @property
+    def pitch(self) -> int:
+        return ceil_div(self.channels, 4) * 4
+
+    @property
+    def size(self) -> int:
+        return self.taps * self.pitch * self.dtype.itemsize
+
+    def pack(self, src: Array, out: Array) -> None:
+        rows = out[: self.size].view(self.dtype).reshape(self.taps, self.pitch)
+        rows[:, : self.channels] = source(src, self.dtype, self.channels, self.taps).T
+        rows[:, self.channels :] = 0

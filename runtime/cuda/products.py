@@ -1,0 +1,221 @@
+"""Integer matrix products and convolutions: a call of gemm's u8s8 rows as launches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from .device import Device, Launch
+from .epilogue import batch, epilogue
+from .family import Call
+from .packed import IntegerLayout
+from .source import Kernel
+from .tiles import LOADS, TILES, HopperTile, Tile, ceil_div, choose_tile, load_bytes
+
+MOST = 2**31 - 1
+"""Of rows of a matrix, matrices of a batch, and blocks of a grid: kernels count them in 32 bits."""
+_FINISH_THREADS = 256
+_MIN_SPLIT_TILES = 4
+"""A block works through at least this many tiles of the depth; below, the pipeline hardly fills."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """The sizes of a call."""
+
+    call: Call
+
+    @cached_property
+    def layout(self) -> IntegerLayout:
+        return IntegerLayout.of(self.call.fields)
+
+    @cached_property
+    def m(self) -> int:
+        """Raises UnsupportedError where there are more rows than the kernels count."""
+        return count(self.call.fields, "images", "oh", "ow")
+
+    @cached_property
+    def matrices(self) -> int:
+        """Raises UnsupportedError where there are more than the kernels count."""
+        return count(self.call.fields, "batch")
+
+    @cached_property
+    def elements(self) -> int:
+        return self.matrices * self.m * self.layout.n
+
+    @cached_property
+    def convolves(self) -> bool:
+        """Whether a row of the result is more than the product of one image's only pixel."""
+        fields = self.call.fields
+        ones = all(fields[name] == 1 for name in ("oh", "ow", "kh", "kw"))
+        return not ones or fields["ph"] != 0 or fields["pw"] != 0
+
+    @property
+    def load_bytes(self) -> int:
+        """Of a copy of x, which starts and ends where channels do."""
+        fields = self.call.fields
+        steps = [int(fields[name]) for name in ("k", "src_image", "src_row", "src_pixel")]
+        return load_bytes(*steps, *(int(step) for step in fields["src_batch"]), self.call.operands[0])
+
+    def tile(self, width: int, device: Device) -> Tile | HopperTile:
+        fields = self.call.fields
+        is_matrix = not self.convolves and fields["src_image"] >= max(1, fields["k"])  # whose rows do not overlap
+        return choose_tile(self.m, self.layout.n, self.matrices, width, not is_matrix, device)
+
+    def splits(self, tile: Tile | HopperTile, device: Device) -> int:
+        """In how many parts blocks share the depth."""
+        if isinstance(tile, HopperTile) or not tile.may_split or self.elements == 0:
+            return 1
+        spare = device.multiprocessors // (self.tiles(tile) * self.matrices)
+        return max(1, min(ceil_div(self.layout.depth, tile.block_k) // _MIN_SPLIT_TILES, spare))
+
+    def tiles(self, tile: Tile | HopperTile) -> int:
+        return ceil_div(self.m, tile.block_m) * ceil_div(self.layout.n, tile.block_n)
+
+
+def checked(number: int, what: str) -> int:
+    """Raises UnsupportedError where the kernels cannot count that far."""
+    if number > MOST:
+        raise UnsupportedError(f"{number} {what} in one call on a GPU")
+    return number
+
+
+def count(fields: Any, *names: str) -> int:
+    """The product of these parameters. Raises UnsupportedError where the kernels cannot count that far."""
+    return checked(prod(int(size) for name in names for size in np.atleast_1d(fields[name])), " x ".join(names))
+
+
+def kernels() -> list[Kernel]:
+    """All that integer products may launch."""
+    tiles = [(tile, width) for tile in TILES for width in LOADS if tile.may_load(width)]
+    variants = [tile.kernel(width, convolves) for tile, width in tiles for convolves in (False, True)]
+    return [*variants, HopperTile().kernel, Kernel("qgemm_finish")]
+
+
+def scratch_bytes(call: Call, device: Device) -> int:
+    """For every tile."""
+    product = Product(call)
+    if product.elements == 0:
+        return 0
+    splits = max(product.splits(tile, device) for tile in TILES)
+    return splits * product.elements * 4 if splits > 1 else 0
+
+
+def launches(call: Call, device: Device, tile: Tile | HopperTile | None = None) -> list[Launch]:
+    """In order; none where the result is empty. `tile`: another than the chosen one. Raises UnsupportedError."""
+    product = Product(call)
+    if product.elements == 0:
+        return []
+    tile = tile or product.tile(product.load_bytes, device)
+    if isinstance(tile, HopperTile):
+        return [_hopper(tile, product, device)]
+    splits = product.splits(tile, device)
+    first = _product(tile, product, splits)
+    return [first] if splits == 1 else [first, _finish(product, splits, device)]
+
+
+def ways(call: Call, device: Device) -> list[list[Launch]]:
+    """The launches of every tile, first those of the chosen one. Raises UnsupportedError."""
+    product = Product(call)
+    if product.elements == 0:
+        return [[]]
+    width = product.load_bytes
+    chosen = product.tile(width, device)
+    tiles: list[Tile | HopperTile] = [tile for tile in TILES if tile.may_load(width)]
+    others = [tile for tile in tiles if tile != chosen and tile.shared_bytes <= device.shared_bytes]
+    return [launches(call, device, tile) for tile in (chosen, *others)]
+
+
+def _epilogue(product: Product) -> dict[str, Any]:
+    offsets = product.call.operands[1] + product.layout.offsets_at
+    return epilogue(product.call, product.layout.n, ("residual_row", "dst_row"), offsets)
+
+
+def _product(tile: Tile, product: Product, splits: int) -> Launch:
+    call, fields, layout = product.call, product.call.fields, product.layout
+    kernel = tile.kernel(product.load_bytes, product.convolves)
+    params = kernel.pack(
+        x=call.operands[0],
+        weight=call.operands[1] + layout.rows_at,
+        zero_points=call.operands[1],
+        partial=call.scratch if splits > 1 else 0,
+        epilogue=_epilogue(product),
+        batch=batch(fields),
+        m=product.m,
+        n=layout.n,
+        pitch=layout.pitch,
+        tiles_k=ceil_div(layout.depth, tile.block_k),
+        splits=splits,
+        matrices=product.matrices,
+        channels=layout.k,
+        vectors=layout.vectors,
+        **window(fields),
+        **steps(fields),
+    )
+    blocks = checked(product.tiles(tile) * product.matrices * splits, "blocks")
+    return Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes, params)
+
+
+def _finish(product: Product, splits: int, device: Device) -> Launch:
+    kernel = Kernel("qgemm_finish")
+    params = kernel.pack(
+        partial=product.call.scratch,
+        epilogue=_epilogue(product),
+        batch=batch(product.call.fields),
+        elements=product.elements,
+        m=product.m,
+        splits=splits,
+    )
+    blocks = min(ceil_div(product.elements, _FINISH_THREADS), 16 * device.multiprocessors)
+    return Launch(kernel, (blocks, 1, 1), _FINISH_THREADS, 0, params)
+
+
+def _hopper(tile: HopperTile, product: Product, device: Device) -> Launch:
+    call, layout = product.call, product.layout
+    pitch = int(call.fields["src_image"])
+    weight = call.operands[1] + layout.rows_at
+    params = tile.kernel.pack(
+        x={"opaque": device.tensor_map(call.operands[0], layout.k, product.m, pitch, tile.block_m)},
+        weight={"opaque": device.tensor_map(weight, layout.pitch, layout.n, layout.pitch, tile.block_n)},
+        epilogue=_epilogue(product),
+        batch=batch(call.fields),
+        m=product.m,
+        n=layout.n,
+        tiles_k=ceil_div(layout.depth, tile.block_k),
+    )
+    grid = (min(product.tiles(tile), device.multiprocessors), 1, 1)
+    return Launch(tile.kernel, grid, tile.threads, tile.shared_bytes, params)
+
+
+def window(fields: Any) -> dict[str, Any]:
+    """Where a convolution's taps lie."""
+    return {
+        "height": fields["ih"],
+        "width": fields["iw"],
+        "out_height": fields["oh"],
+        "out_width": fields["ow"],
+        "kernel_height": fields["kh"],
+        "kernel_width": fields["kw"],
+        "stride_h": fields["sh"],
+        "stride_w": fields["sw"],
+        "padding_h": fields["ph"],
+        "padding_w": fields["pw"],
+        "dilation_h": fields["dh"],
+        "dilation_w": fields["dw"],
+    }
+
+
+def steps(fields: Any) -> dict[str, Any]:
+    """What lies between the elements of x that a convolution reads."""
+    return {
+        "image_step": fields["src_image"],
+        "row_step": fields["src_row"],
+        "pixel_step": fields["src_pixel"],
+        "tap_step_h": fields["dh"] * fields["src_row"],
+        "tap_step_w": fields["dw"] * fields["src_pixel"],
+    }
