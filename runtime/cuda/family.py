@@ -57,9 +57,10 @@ class Call:
         """The parameters by name."""
         return np.frombuffer(self.params, params_dtype(self.row.family))[0]
 
-    def argument(self) -> np.ndarray[Any, Any]:
-        """What a kernel takes that is given the call as it is: the operands' addresses, then the parameters."""
-        raw = np.array(self.operands, np.uint64).tobytes() + self.params
+    def argument(self, *more: int) -> np.ndarray[Any, Any]:
+        """What a kernel takes that is given the call as it is: the operands' addresses, `more` addresses or numbers of
+        64 bits, then the parameters."""
+        raw = np.array([*self.operands, *more], np.uint64).tobytes() + self.params
         return np.frombuffer(raw, f"V{len(raw)}")[0:1].reshape(())
 
 
