@@ -107,3 +107,45 @@ def test_group_norm() -> None:
         params = {"outer": outer, "spatial": spatial, "groups": groups, "n": n, "eps": 1e-5}
         used |= check("norm", "group_norm", "f32f32", params, [x, weight, bias], np.zeros_like(x), number)
     assert used == kernels("norm", "group_norm", "f32f32")
+
+
+@pytest.mark.parametrize("op", ["sum", "mean", "prod", "amax", "amin"])
+def test_canonical_reductions(op: str) -> None:
+    used: set[Kernel] = set()
+    for number, (outer, n, inner) in enumerate(VIEWS):
+        x = floats((outer, n, inner), number) * np.float32(0.3)
+        params = {"outer": outer, "n": n, "inner": inner}
+        used |= check("reduce", op, "f32f32", params, [x], np.zeros((outer, inner), np.float32), number)
+    assert used == kernels("reduce", op, "f32f32")
+
+
+@pytest.mark.parametrize(
+    ("op", "types", "dtype"),
+    [("sum", "s64s64", np.int64), ("argmax", "f32s64", np.float32), ("argmin", "s32s64", np.int32)],
+)
+def test_reductions_in_any_order(op: str, types: str, dtype: Any) -> None:
+    for number, (outer, n, inner) in enumerate(VIEWS):
+        x = floats((outer, n, inner), number) if dtype == np.float32 else np.int64(3) ** np.arange(outer * n * inner)
+        x = x.reshape(outer, n, inner).astype(dtype)
+        if dtype == np.float32 and n > 200:
+            x[:, n // 2 :: 31] = np.nan
+        params = {"outer": outer, "n": n, "inner": inner}
+        check("reduce", op, types, params, [x], np.zeros((outer, inner), np.int64), number)
+
+
+@pytest.mark.parametrize("op", ["max_pool", "avg_pool"])
+@pytest.mark.parametrize("types", ["f32", "u8"])
+def test_pool(op: str, types: str) -> None:
+    used: set[Kernel] = set()
+    for number, (images, c, ih, iw, kernel) in enumerate([(1, 32, 17, 17, 2), (1, 32, 17, 17, 3), (2, 40, 7, 7, 7)]):
+        oh, ow = ih - kernel + 1, iw - kernel + 1
+        x = floats((images, ih, iw, c), number)
+        if types == "u8":
+            x = np.abs(x * 30).astype(np.uint8)
+        params = {
+            "images": images, "c": c, "ih": ih, "iw": iw, "oh": oh, "ow": ow, "kh": kernel, "kw": kernel,
+            "sh": 1, "sw": 1, "ph": 0, "pw": 0, "dh": 1, "dw": 1, "pb": 0, "pr": 0, "count_include_pad": 0,
+            "src_pixel": c, "dst_pixel": c, "src_zero_point": 3, "scale": 0.7, "offset": 2.5, "lo": 0.0, "hi": 255.0,
+        }  # fmt: skip
+        used |= check("pool", op, types, params, [x], np.zeros((images, oh, ow, c), x.dtype), number)
+    assert {dict(kernel.defines)["WIDTH"] for kernel in used} >= {4, 8 if types == "u8" else 1}

@@ -24,6 +24,9 @@ using uintptr_t = unsigned long long;
 #define __builtin_nanf(tag) __builtin_bit_cast(float, 0x7FFFFFFF)
 #define __builtin_memcpy memcpy
 #define __builtin_sqrtf __fsqrt_rn
+#define __builtin_floor floor
+#define __builtin_ceil ceil
+#define __builtin_fabs fabs
 #define DEVICE __device__ __forceinline__
 #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
 #define KERNEL(name, threads, blocks, Params) \

@@ -19,13 +19,12 @@ constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp;
 
 KERNEL(norm_means, kThreads, 1, NormMeansParams) {
   const int first = static_cast<int>(threadIdx.x) % kWarp * 2;
-  const bool paired = is_paired(p.sums, p.n);
   const int64_t step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < p.rows; row += step) {
     RowPartials<Sum> partials;
 #pragma unroll 4
     for (int64_t i = first; i - first < p.n; i += kPartials) {
-      const Pair v = load_pair(p.sums + row * p.n, i, p.n, paired, 0.0f);
+      const Pair v = load_pair<false>(p.sums + row * p.n, i, p.n, 0.0f);
       partials.add(v.lane[0], v.lane[1]);
     }
     const float mean = partials.fold() / static_cast<float>(p.elements);

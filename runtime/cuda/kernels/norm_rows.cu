@@ -4,20 +4,19 @@
 #include "reduction.cuh"
 
 namespace {
-constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp;
-}
 
-KERNEL(norm_rows, kThreads, 4, NormCall) {
+constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp;
+
+template <bool Paired>
+DEVICE void take_rows(const NormCall& p) {
   const int n = static_cast<int>(p.p.n), first = static_cast<int>(threadIdx.x) % kWarp * 2;
-  const bool paired = is_paired(p.x, n), stores_paired = is_paired(p.out, n);
-  const bool weight_paired = is_paired(p.weight, n), bias_paired = is_paired(p.bias, n);
   const int64_t step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < p.p.outer;
        row += step) {
     const float* x = p.x + row * n;
     Pair v[PAIRS];
 #pragma unroll
-    for (int j = 0; j < PAIRS; ++j) v[j] = load_pair(x, j * kPartials + first, n, paired, 0.0f);
+    for (int j = 0; j < PAIRS; ++j) v[j] = load_pair<Paired>(x, j * kPartials + first, n, 0.0f);
     float mean = 0.0f;
     if (CENTRED) {
       RowPartials<Sum> sums;
@@ -28,6 +27,7 @@ KERNEL(norm_rows, kThreads, 4, NormCall) {
     RowPartials<Sum> squares;
 #pragma unroll
     for (int j = 0; j < PAIRS; ++j) {
+      if (j * kPartials >= n) break;
       float square[2];
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
@@ -40,12 +40,24 @@ KERNEL(norm_rows, kThreads, 4, NormCall) {
 #pragma unroll
     for (int j = 0; j < PAIRS; ++j) {
       const int i = j * kPartials + first;
+      if (j * kPartials >= n) break;
       Pair weight{{1.0f, 1.0f}}, bias{{-0.0f, -0.0f}};
-      if (p.weight) weight = load_pair(p.weight, i, n, weight_paired, 1.0f);
-      if (p.bias) bias = load_pair(p.bias, i, n, bias_paired, 0.0f);
+      if (p.weight) weight = load_pair<Paired>(p.weight, i, n, 1.0f);
+      if (p.bias) bias = load_pair<Paired>(p.bias, i, n, 0.0f);
 #pragma unroll
       for (int k = 0; k < 2; ++k) v[j].lane[k] = scaled(v[j].lane[k], mean, factor, weight.lane[k], bias.lane[k]);
-      store_pair(p.out + row * n, i, n, stores_paired, v[j]);
+      store_pair<Paired>(p.out + row * n, i, n, v[j]);
     }
+  }
+}
+
+}  // namespace
+
+KERNEL(norm_rows, kThreads, 4, NormCall) {
+  const bool affine_paired = is_paired(p.weight, p.p.n) && is_paired(p.bias, p.p.n);
+  if (affine_paired && is_paired(p.x, p.p.n) && is_paired(p.out, p.p.n)) {
+    take_rows<true>(p);
+  } else {
+    take_rows<false>(p);
   }
 }

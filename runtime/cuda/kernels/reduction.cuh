@@ -17,10 +17,11 @@ DEVICE bool is_paired(const void* address, int64_t n) {
   return reinterpret_cast<uintptr_t>(address) % 8 == 0 && n % 2 == 0;
 }
 
-// Elements i and i + 1 of n, those that there are not as `absent`; i is even.
-DEVICE Pair load_pair(const float* x, int64_t i, int64_t n, bool paired, float absent) {
+// Elements i and i + 1 of n, those that there are not as `absent`; i is even. Paired says what is_paired does.
+template <bool Paired>
+DEVICE Pair load_pair(const float* x, int64_t i, int64_t n, float absent) {
   Pair v{{absent, absent}};
-  if (paired) {
+  if constexpr (Paired) {
     if (i < n) v = *reinterpret_cast<const Pair*>(x + i);
   } else {
     if (i < n) v.lane[0] = x[i];
@@ -29,8 +30,9 @@ DEVICE Pair load_pair(const float* x, int64_t i, int64_t n, bool paired, float a
   return v;
 }
 
-DEVICE void store_pair(float* out, int64_t i, int64_t n, bool paired, Pair v) {
-  if (paired) {
+template <bool Paired>
+DEVICE void store_pair(float* out, int64_t i, int64_t n, Pair v) {
+  if constexpr (Paired) {
     if (i < n) *reinterpret_cast<Pair*>(out + i) = v;
   } else {
     if (i < n) out[i] = v.lane[0];
