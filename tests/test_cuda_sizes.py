@@ -149,3 +149,22 @@ def test_pool(op: str, types: str) -> None:
         }  # fmt: skip
         used |= check("pool", op, types, params, [x], np.zeros((images, oh, ow, c), x.dtype), number)
     assert {dict(kernel.defines)["WIDTH"] for kernel in used} >= {4, 8 if types == "u8" else 1}
+
+
+@pytest.mark.parametrize("is_causal", [0, 1])
+def test_attention(is_causal: int) -> None:
+    """Scores in shared memory and outside of it, many and few queries."""
+    used: set[Kernel] = set()
+    for number, (heads, lq, lk, d, dv) in enumerate([(2, 90, 70, 33, 70), (1, 70, 1500, 8, 5), (9, 30, 2, 4, 1)]):
+        q, k, v = (floats((heads, n, width), n) for n, width in ((lq, d), (lk, d), (lk, dv)))
+        mask = np.where(floats((lq, lk), 9) > 2, -np.inf, floats((lq, lk), 8)).astype(np.float32)
+        mask[lq // 2] = -np.inf
+        params = {
+            "images": 1, "windows": 1, "q_heads": heads, "kv_heads": heads, "lq": lq, "lk": lk, "d": d, "dv": dv,
+            "q_stride": [0, lq * d, d], "k_stride": [0, lk * d, d], "v_stride": [0, lk * dv, dv],
+            "out_stride": [0, lq * dv, dv], "bias_stride": [0, 0], "mask_stride": [0, 0, 0, lk, 1],
+            "mask_is_bool": 0, "is_causal": is_causal, "scale": 0.2,
+        }  # fmt: skip
+        out = np.zeros((heads, lq, dv), np.float32)
+        used |= check("attention", "attention", "f32", params, [q, k, v, mask, None, None], out, number)
+    assert used == kernels("attention", "attention", "f32")
