@@ -57,9 +57,10 @@ class Call:
         """The parameters by name."""
         return np.frombuffer(self.params, params_dtype(self.row.family))[0]
 
-    def argument(self) -> np.ndarray[Any, Any]:
-        """What a kernel takes that is given the call as it is: the operands' addresses, then the parameters."""
-        raw = np.array(self.operands, np.uint64).tobytes() + self.params
+    def argument(self, *more: int) -> np.ndarray[Any, Any]:
+        """What a kernel takes that is given the call as it is: the operands' addresses, `more` addresses or numbers of
+        64 bits, then the parameters."""
+        raw = np.array([*self.operands, *more], np.uint64).tobytes() + self.params
         return np.frombuffer(raw, f"V{len(raw)}")[0:1].reshape(())
 
 
@@ -97,9 +98,17 @@ def rows_of(family: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys((row.op, row.types) for row in cpu_families()[family].rows))
 
 
-def over_elements(kernel: Kernel, call: Call, device: Device, work: int, threads: int = 256) -> list[Launch]:
-    """A launch of `work` threads, or fewer that go on to further work; none for no work."""
+def over_elements(
+    kernel: Kernel,
+    call: Call,
+    device: Device,
+    work: int,
+    threads: int = 256,
+    argument: np.ndarray[Any, Any] | None = None,
+) -> list[Launch]:
+    """A launch of `work` threads, or fewer that go on to further work; none for no work. The kernel takes the call as
+    it is unless `argument` is given."""
     if work <= 0:
         return []
     blocks = min(-(-work // threads), BLOCKS_A_MULTIPROCESSOR * device.multiprocessors)
-    return [Launch(kernel, (blocks, 1, 1), threads, 0, call.argument())]
+    return [Launch(kernel, (blocks, 1, 1), threads, 0, call.argument() if argument is None else argument)]

@@ -13,6 +13,7 @@ import numpy as np
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/(?!vec/vec_(?!cuda))[\w/]+\.h)"$', re.MULTILINE)
 """Of kernels/vec/ the instruction sets of CPUs stay where they are, between #if and #endif."""
 _STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
+_KERNEL = re.compile(r"^KERNEL\([^()]*, (\w+)\)", re.MULTILINE)
 _FIELD = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?;", re.MULTILINE)
 _SCALARS = {"int32_t": np.int32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32}
 
@@ -37,8 +38,10 @@ class Kernel:
     def params(self) -> np.dtype[Any]:
         """The struct that the kernel takes by value, laid out as the compiler does."""
         structs: dict[str, np.dtype[Any]] = {}
-        for name, body in _STRUCT.findall(self.source):
-            if name.endswith("Params"):
+        source = self.source
+        declared = _KERNEL.findall(source)
+        for name, body in _STRUCT.findall(source):
+            if name in declared:
                 return _aligned(_dtype(body, structs), 64 if "TensorMap" in structs else 1)
             if name in ("Batch", "Epilogue", "TensorMap"):
                 structs[name] = _dtype(body, structs)

@@ -23,6 +23,10 @@ using uintptr_t = unsigned long long;
 #define __builtin_inff() __builtin_bit_cast(float, 0x7F800000)
 #define __builtin_nanf(tag) __builtin_bit_cast(float, 0x7FFFFFFF)
 #define __builtin_memcpy memcpy
+#define __builtin_sqrtf __fsqrt_rn
+#define __builtin_floor floor
+#define __builtin_ceil ceil
+#define __builtin_fabs fabs
 #define DEVICE __device__ __forceinline__
 #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
 #define KERNEL(name, threads, blocks, Params) \
@@ -111,6 +115,10 @@ DEVICE float flush(float x) {
   asm("add.ftz.f32 %0, %0, 0f80000000;" : "+f"(x));
   return x;
 }
+
+// The value of another lane of the warp, lane % 32; all 32 lanes take part.
+DEVICE uint32_t shuffle(uint32_t value, int lane) { return __shfl_sync(0xFFFFFFFFu, value, lane); }
+DEVICE float shuffle(float value, int lane) { return __shfl_sync(0xFFFFFFFFu, value, lane); }
 
 // Keeps the compiler from moving loads of later code here, where their values would only take registers.
 DEVICE void hold_loads() { asm volatile("" ::: "memory"); }

@@ -110,6 +110,19 @@ DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&
   });
 }
 
+DEVICE uint32_t shuffle(uint32_t value, int lane) {
+  emulator::Fiber& fiber = emulator::self();
+  fiber.operands[0] = value;
+  fiber.operands[1] = static_cast<uint32_t>(lane) % emulator::kWarp;
+  emulator::run_collective([](emulator::Fiber* warp) {
+    for (int i = 0; i < emulator::kWarp; ++i) warp[i].results[0] = warp[warp[i].operands[1]].operands[0];
+  });
+  return fiber.results[0];
+}
+DEVICE float shuffle(float value, int lane) {
+  return __builtin_bit_cast(float, shuffle(__builtin_bit_cast(uint32_t, value), lane));
+}
+
 DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
 DEVICE float maximum(float a, float b) { return std::fmax(a, b); }

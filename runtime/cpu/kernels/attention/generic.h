@@ -107,10 +107,7 @@ class Attention {
       lanes[i] = largest_scores(p_, call_, part_, scores + i * at_.score_row, first + i, seen(i));
     for (int64_t i = 0; i < m; ++i) most[i] = fold(lanes[i], [](V a, V b) { return max(a, b); });
     for (int64_t i = 0; i < m; ++i) lanes[i] = exponentiate(scores + i * at_.score_row, seen(i), keys, most[i]);
-    for (int64_t i = 0; i < m; ++i) {
-      const float sum = fold(lanes[i], Sum());
-      factor[i] = 1.0f / (sum == 0.0f ? 1.0f : sum);
-    }
+    for (int64_t i = 0; i < m; ++i) factor[i] = factor_of(fold(lanes[i], Sum()));
   }
 
   const Call& call_;

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "kernels/attention/block.h"
+#include "kernels/attention/functions.h"
 #include "kernels/kernel.h"
-#include "kernels/vec/math.h"
 #include "kernels/vec/partials.h"
 
 namespace rushlight {
@@ -90,11 +90,11 @@ RL_INLINE V largest_scores(const P& p, const Call& call, const Part& part, float
 // The first n scores, none above `most`, become exponentials, what follows up to `end` zero. The exponentials' sum, but
 // for the lanes' (fold).
 RL_INLINE V exponentiate(float* row, int64_t n, int64_t end, float most) {
-  const V peak = set(most == -__builtin_inff() ? 0.0f : most), log2e = set(kLog2E);
+  const V peak = set(peak_of(most));
   Partials<Sum> sum;
   int64_t i = 0;
   const auto step = [&](int k) __attribute__((always_inline)) {
-    const V e = exp2_of_negative((load(row + i + k * kWidth) - peak) * log2e);
+    const V e = weight_of(load(row + i + k * kWidth), peak);
     store(row + i + k * kWidth, e);
     sum.v[k] = sum.v[k] + e;
   };

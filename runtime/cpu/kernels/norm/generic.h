@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/kernel.h"
-#include "kernels/norm/norm.h"
+#include "kernels/norm/functions.h"
 #include "kernels/vec/partials.h"
 #include "kernels/vec/view.h"
 
@@ -21,8 +21,6 @@ struct Operands {
         bias(static_cast<const float*>(call.operand[2])),
         out(static_cast<float*>(call.operand[3])) {}
 };
-
-RL_INLINE float reciprocal_root(float power, float eps) { return 1.0f / __builtin_sqrtf(power + eps); }
 
 RL_INLINE V load_lanes(const float* p, int lanes) { return lanes == kWidth ? load(p) : load_n(p, lanes); }
 

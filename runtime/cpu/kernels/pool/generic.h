@@ -2,8 +2,7 @@
 #pragma once
 
 #include "kernels/kernel.h"
-#include "kernels/pool/window.h"
-#include "kernels/vec/vec.h"
+#include "kernels/pool/functions.h"
 
 namespace rushlight {
 namespace {
@@ -13,9 +12,8 @@ struct MaxF32 {
   using Sum = V;
   static constexpr int kLanes = kWidth;
   static RL_INLINE Sum start() { return set(-__builtin_inff()); }
-  static RL_INLINE Sum take(Sum m, V x) { return select(is_nan(x), x, max(x, m)); }
-  static RL_INLINE Sum add(Sum m, const float* p) { return take(m, load(p)); }
-  static RL_INLINE Sum add_n(Sum m, const float* p, int n) { return take(m, load_n(p, n)); }
+  static RL_INLINE Sum add(Sum m, const float* p) { return take_larger(m, load(p)); }
+  static RL_INLINE Sum add_n(Sum m, const float* p, int n) { return take_larger(m, load_n(p, n)); }
   static RL_INLINE void finish(const PoolParams&, const Window&, float* dst, Sum m) { store(dst, m); }
   static RL_INLINE void finish_n(const PoolParams&, const Window&, float* dst, Sum m, int n) { store_n(dst, m, n); }
 };
@@ -42,16 +40,11 @@ struct AvgU8 {
   static RL_INLINE Sum start() { return set_i(0); }
   static RL_INLINE Sum add(Sum s, const uint8_t* p) { return s + load_u8(p); }
   static RL_INLINE Sum add_n(Sum s, const uint8_t* p, int n) { return s + load_u8_n(p, n); }
-  static RL_INLINE VI average(const PoolParams& p, const Window& w, Sum s) {
-    const VI total = s - set_i(int32_t(w.rows * w.columns * p.src_zero_point));
-    const V v = fma(to_float(total), set(p.scale / float(w.count)), set(p.offset));
-    return round_int(min(max(v, set(p.lo)), set(p.hi)));
-  }
   static RL_INLINE void finish(const PoolParams& p, const Window& w, uint8_t* dst, Sum s) {
-    store_u8(dst, average(p, w, s));
+    store_u8(dst, average_of_bytes(p, w, s));
   }
   static RL_INLINE void finish_n(const PoolParams& p, const Window& w, uint8_t* dst, Sum s, int n) {
-    store_u8_n(dst, average(p, w, s), n);
+    store_u8_n(dst, average_of_bytes(p, w, s), n);
   }
 };
 

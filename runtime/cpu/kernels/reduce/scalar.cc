@@ -1,46 +1,10 @@
 // The SCALAR rows.
-#include <limits>
-#include <type_traits>
-
 #include "kernels/kernel.h"
-#include "kernels/reduce/reduce.h"
+#include "kernels/reduce/exact.h"
 #include "kernels/vec/view.h"
 
 namespace rushlight {
 namespace {
-
-template <class T>
-struct Sum {
-  static constexpr T identity = 0;
-  static T combine(T a, T b) { return T(std::make_unsigned_t<T>(a) + std::make_unsigned_t<T>(b)); }
-};
-template <class T>
-struct Product {
-  static constexpr T identity = 1;
-  static T combine(T a, T b) { return T(std::make_unsigned_t<T>(a) * std::make_unsigned_t<T>(b)); }
-};
-template <class T>
-struct Maximum {
-  static constexpr T identity = std::numeric_limits<T>::min();
-  static T combine(T a, T b) { return a > b ? a : b; }
-  static bool is_better(T a, T b) { return a > b; }
-};
-template <class T>
-struct Minimum {
-  static constexpr T identity = std::numeric_limits<T>::max();
-  static T combine(T a, T b) { return a < b ? a : b; }
-  static bool is_better(T a, T b) { return a < b; }
-};
-template <class T>
-struct Any {
-  static constexpr T identity = 0;
-  static T combine(T a, T b) { return T(a != 0 || b != 0); }
-};
-template <class T>
-struct All {
-  static constexpr T identity = 1;
-  static T combine(T a, T b) { return T(a != 0 && b != 0); }
-};
 
 // Calls each(x, out, n, stride) for the lines along the reduced axis that tasks [begin, end) cover; x and out count
 // elements of the input and of the reduced output.

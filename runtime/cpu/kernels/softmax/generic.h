@@ -2,8 +2,7 @@
 #pragma once
 
 #include "kernels/kernel.h"
-#include "kernels/softmax/softmax.h"
-#include "kernels/vec/math.h"
+#include "kernels/softmax/functions.h"
 #include "kernels/vec/partials.h"
 #include "kernels/vec/view.h"
 
@@ -18,15 +17,12 @@ RL_INLINE void map(const float* x, float* out, int64_t n, Fn f) {
   if (i < n) store_n(out + i, f(load_n(x + i, int(n - i)), i), int(n - i));
 }
 
-RL_INLINE float log_of(float x) { return first(log(set(x))); }
 RL_INLINE float largest(const float* x, int64_t n) {
   return reduce_row<Maximum>(x, n, [](V v) { return v; });
 }
 RL_INLINE float sum_of_exp(const float* x, int64_t n, float m) {
   return reduce_row<Sum>(x, n, [m](V v) { return exp_of_negative(v - set(m)); });
 }
-RL_INLINE bool is_infinite(float x) { return x - x != 0.0f && x == x; }
-RL_INLINE float log_sum(float s, float m) { return is_infinite(m) ? m : log_of(s) + m; }
 
 struct softmax {
   RL_INLINE static void row(const float* x, float* out, int64_t n) {

@@ -1,0 +1,58 @@
+"""Scaled dot product attention on floats."""
+
+from __future__ import annotations
+
+from ..device import Device, Launch
+from ..family import Call, Family, Row, rows_of
+from ..source import Kernel
+
+_QUERIES = (32, 16)
+"""Of a block: fewer where there are few, so that more blocks share them out."""
+_DEPTH, _COLUMNS = 32, 64
+_LARGEST_SHARED = 96 << 10
+"""Of a block that keeps its scores in shared memory."""
+_BLOCKS_A_MULTIPROCESSOR = 4
+"""Of those that keep them in memory of their own."""
+
+
+def _kernel(queries: int) -> Kernel:
+    return Kernel("attention", (("QUERIES", queries),))
+
+
+def _kernels(row: Row) -> list[Kernel]:
+    return [_kernel(queries) for queries in _QUERIES]
+
+
+def _pitch(call: Call) -> int:
+    """Elements from a query's scores to the next one's."""
+    return -(-int(call.fields["lk"]) // _COLUMNS) * _COLUMNS + 4
+
+
+def _plan(call: Call, device: Device) -> tuple[int, int, int, int]:
+    """Queries of a block, blocks, bytes of shared memory, and of scores outside of it."""
+    heads = int(call.fields["images"]) * int(call.fields["windows"]) * int(call.fields["q_heads"])
+    length = int(call.fields["lq"])
+    parts = {queries: heads * -(-length // queries) for queries in _QUERIES}
+    many, few = _QUERIES
+    queries = many if parts[many] >= 2 * device.multiprocessors else few
+    staging = (_DEPTH * (queries + 4 + _COLUMNS + 4) + queries) * 4
+    scores = queries * _pitch(call) * 4
+    if staging + scores <= min(device.shared_bytes, _LARGEST_SHARED):
+        return queries, parts[queries], staging + scores, 0
+    blocks = min(parts[queries], _BLOCKS_A_MULTIPROCESSOR * device.multiprocessors)
+    return queries, blocks, staging, blocks * scores
+
+
+def _scratch_bytes(call: Call, device: Device) -> int:
+    return _plan(call, device)[3]
+
+
+def _launches(call: Call, device: Device) -> list[Launch]:
+    queries, blocks, shared_bytes, outside = _plan(call, device)
+    if blocks == 0 or call.fields["dv"] == 0:
+        return []
+    argument = call.argument(call.scratch if outside else 0, _pitch(call))
+    return [Launch(_kernel(queries), (blocks, 1, 1), 4 * queries, shared_bytes, argument)]
+
+
+FAMILY = Family("attention", rows_of("attention"), _kernels, _launches, _scratch_bytes)
