@@ -12,10 +12,13 @@ import numpy as np
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/(?!vec/vec_(?!cuda))[\w/]+\.h)"$', re.MULTILINE)
 """Of kernels/vec/ the instruction sets of CPUs stay where they are, between #if and #endif."""
-_STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
 _KERNEL = re.compile(r"^KERNEL\([^()]*, (\w+)\)", re.MULTILINE)
-_FIELD = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?;", re.MULTILINE)
-_SCALARS = {"int32_t": np.int32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32}
+_STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
+_FIELDS = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+(?:\[\d+\])?(?:, \w+(?:\[\d+\])?)*);", re.MULTILINE)
+_DECLARATOR = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_SCALARS = {
+    "int32_t": np.int32, "uint32_t": np.uint32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,11 @@ class Kernel:
     @property
     def params(self) -> np.dtype[Any]:
         """The struct that the kernel takes by value, laid out as the compiler does."""
-        structs: dict[str, np.dtype[Any]] = {}
-        source = self.source
-        declared = _KERNEL.findall(source)
-        for name, body in _STRUCT.findall(source):
-            if name in declared:
-                return _aligned(_dtype(body, structs), 64 if "TensorMap" in structs else 1)
-            if name in ("Batch", "Epilogue", "TensorMap"):
-                structs[name] = _dtype(body, structs)
-        raise LookupError(f"{self.name}.cu declares no parameters")
+        return _params(self.name)
 
     def pack(self, **fields: Any) -> np.ndarray[Any, Any]:
-        """The parameters as an array without axes. A missing or unknown field is an error."""
+        """The parameters as an array without axes; of structs within, a dict or a record. A missing or unknown field is
+        an error."""
         return np.array(_values(self.params, fields), self.params)
 
 
@@ -77,12 +73,25 @@ def _inline(name: str) -> str:
     return expand(read_source(name))
 
 
-def _dtype(body: str, structs: dict[str, np.dtype[Any]]) -> np.dtype[Any]:
+@cache
+def _params(name: str) -> np.dtype[Any]:
+    source = _inline(f"{name}.cu")
+    kernel = _KERNEL.search(source)
+    if kernel is None:
+        raise LookupError(f"{name}.cu has no kernel")
+    return _dtype(kernel[1], dict(_STRUCT.findall(source)))
+
+
+def _dtype(struct: str, bodies: dict[str, str]) -> np.dtype[Any]:
     fields: list[Any] = []
-    for type_name, pointer, name, count in _FIELD.findall(body):
-        kind: Any = np.uint64 if pointer else structs.get(type_name) or np.dtype(_SCALARS[type_name])
-        fields.append((name, kind, (int(count),)) if count else (name, kind))
-    return np.dtype(fields, align=True)
+    types = set()
+    for type_name, pointer, declarators in _FIELDS.findall(bodies[struct]):
+        types.add(type_name)
+        kind: Any = np.uint64 if pointer else _SCALARS.get(type_name) or _dtype(type_name, bodies)
+        for name, count in _DECLARATOR.findall(declarators):
+            fields.append((name, kind, (int(count),)) if count else (name, kind))
+    dtype = np.dtype(fields, align=True)
+    return _aligned(dtype, 64) if "TensorMap" in types else dtype
 
 
 def _aligned(dtype: np.dtype[Any], alignment: int) -> np.dtype[Any]:
@@ -99,10 +108,13 @@ def _aligned(dtype: np.dtype[Any], alignment: int) -> np.dtype[Any]:
     )
 
 
-def _values(dtype: np.dtype[Any], fields: dict[str, Any]) -> tuple[Any, ...]:
+def _values(dtype: np.dtype[Any], fields: dict[str, Any] | np.void) -> tuple[Any, ...]:
     assert dtype.names is not None
+    if isinstance(fields, np.void):
+        fields = {name: fields[name] for name in fields.dtype.names or ()}
     if set(fields) != set(dtype.names):
         raise TypeError(f"parameters differ: {sorted(set(fields) ^ set(dtype.names))}")
     return tuple(
-        _values(dtype[name], fields[name]) if isinstance(fields[name], dict) else fields[name] for name in dtype.names
+        _values(dtype[name], fields[name]) if isinstance(fields[name], dict | np.void) else fields[name]
+        for name in dtype.names
     )

@@ -11,6 +11,7 @@
 
 using int8_t = signed char;
 using uint8_t = unsigned char;
+using int16_t = short;
 using uint16_t = unsigned short;
 using int32_t = int;
 using uint32_t = unsigned int;
@@ -27,10 +28,16 @@ using uintptr_t = unsigned long long;
 #define __builtin_floor floor
 #define __builtin_ceil ceil
 #define __builtin_fabs fabs
+#define __is_same(...) is_same_type<__VA_ARGS__>
 #define DEVICE __device__ __forceinline__
 #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
 #define KERNEL(name, threads, blocks, Params) \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Params p)
+
+template <class A, class B>
+inline constexpr bool is_same_type = false;
+template <class A>
+inline constexpr bool is_same_type<A, A> = true;
 
 DEVICE uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
@@ -109,6 +116,9 @@ DEVICE float half_to_float(uint16_t bits) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
   return x;
 }
+
+// Byte i of the result is byte number (selector >> 4 * i & 7) of the eight bytes of a and then b.
+DEVICE uint32_t select_bytes(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
 
 // x, but zero of its sign where it is denormal: an addition that a compiler may not leave out.
 DEVICE float flush(float x) {
