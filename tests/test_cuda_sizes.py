@@ -26,7 +26,7 @@ except DeviceError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 VIEWS = [
-    (3, 100, 1), (2, 255, 1), (2, 300, 1), (1, 1001, 1), (2, 1024, 1), (2, 1500, 1), (1, 2048, 1), (1, 9101, 1),
+    (3, 100, 1), (2, 255, 1), (2, 300, 1), (1, 1001, 1), (20, 1100, 1), (2, 1024, 1), (1, 2048, 1), (1, 9101, 1),
     (2, 30001, 1), (1, 130, 300), (2, 5, 70), (1, 300, 7), (3, 0, 1), (1, 0, 2), (0, 9, 2),
 ]  # fmt: skip
 """outer, n, inner: rows for registers, shared memory and rings; many, short and few columns."""
@@ -46,7 +46,7 @@ def check(
     expected = flat[-1].tobytes()
     before[-1] = Operand(before[-1].before, expected)
     seed, eager = SCHEDULES[number % len(SCHEDULES)]
-    device = EmulatedDevice(seed, eager)
+    device = EmulatedDevice(seed, eager, multiprocessors=1)  # whose blocks go on to further rows
     recorded = RecordedCall(family, op, types, packed, tuple(before))
     launches, results = run(Row(family, op, types), recorded, device, 4 * (number % 4))
     assert same_bits(results[0], expected), f"{op} {params}, schedule {number}"
@@ -155,7 +155,8 @@ def test_pool(op: str, types: str) -> None:
 def test_attention(is_causal: int) -> None:
     """Scores in shared memory and outside of it, many and few queries."""
     used: set[Kernel] = set()
-    for number, (heads, lq, lk, d, dv) in enumerate([(2, 90, 70, 33, 70), (1, 70, 1500, 8, 5), (9, 30, 2, 4, 1)]):
+    sizes = [(2, 90, 70, 33, 70), (1, 20, 1500, 8, 5), (20, 3, 5, 4, 2), (9, 30, 2, 4, 1)]
+    for number, (heads, lq, lk, d, dv) in enumerate(sizes):
         q, k, v = (floats((heads, n, width), n) for n, width in ((lq, d), (lk, d), (lk, dv)))
         mask = np.where(floats((lq, lk), 9) > 2, -np.inf, floats((lq, lk), 8)).astype(np.float32)
         mask[lq // 2] = -np.inf

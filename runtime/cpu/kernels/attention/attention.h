@@ -7,7 +7,7 @@
 //                                                             one FMA chain from +0 in j order; a sum of 0 counts as 1
 //
 // for every window of every image b and every head h of q; head h reads head h / (q_heads / kv_heads) of k and v. The
-// sum of e is the canonical one of 64 partial sums (vec/partials.h). A row without a key to see gives 0. Causal rows
+// sum of e is the canonical one of 64 partial sums (vec/reduction.h). A row without a key to see gives 0. Causal rows
 // stop at the next multiple of 64 keys: what lies after it is not read. Other keys are read though masked: a NaN or
 // infinity in their v makes NaN.
 //

@@ -1,6 +1,6 @@
 // Reductions over the middle axis of a dense view: out[o, i] = reduction over k in [0, n) of x[o, k, i].
 //
-//   sum, mean, prod, amax, amin of float32: 64 partial results, combined as vec/partials.h says, whatever inner is.
+//   sum, mean, prod, amax, amin of float32: 64 partial results, combined as vec/reduction.h says, whatever inner is.
 //                                           mean divides the sum by float(n); amax, amin give NaN where an element is
 //                                           NaN.
 //   sum, prod, amax, amin of integers: exact, wrapping

@@ -1,5 +1,5 @@
 // Softmax and relatives over the middle axis of a dense [outer, n, inner] view of float32, m being the largest element
-// along it and s the sum of exp(x - m), in 64 partial sums as vec/partials.h says:
+// along it and s the sum of exp(x - m), in 64 partial sums as vec/reduction.h says:
 //
 //   softmax      out = exp(x - m) * (1 / s)
 //   log_softmax  out = (x - m) - log(s)
