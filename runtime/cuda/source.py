@@ -12,9 +12,13 @@ import numpy as np
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/(?!vec/vec_(?!cuda))[\w/]+\.h)"$', re.MULTILINE)
 """Of kernels/vec/ the instruction sets of CPUs stay where they are, between #if and #endif."""
+_KERNEL = re.compile(r"^KERNEL\(\w+, \w+, \w+, (\w+)\)", re.MULTILINE)
 _STRUCT = re.compile(r"struct (?:alignas\(\d+\) )?(\w+) \{\n(.*?)\n\};", re.DOTALL)
-_FIELD = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?;", re.MULTILINE)
-_SCALARS = {"int32_t": np.int32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32}
+_FIELDS = re.compile(r"^ +(?:const )?(\w+)(\*?) (\w+(?:\[\d+\])?(?:, \w+(?:\[\d+\])?)*);", re.MULTILINE)
+_DECLARATOR = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_SCALARS = {
+    "int32_t": np.int32, "uint32_t": np.uint32, "int64_t": np.int64, "uint64_t": np.uint64, "float": np.float32,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,10 @@ class Kernel:
     @property
     def params(self) -> np.dtype[Any]:
         """The struct that the kernel takes by value, laid out as the compiler does."""
-        structs: dict[str, np.dtype[Any]] = {}
-        for name, body in _STRUCT.findall(self.source):
-            if name.endswith("Params"):
-                return _aligned(_dtype(body, structs), 64 if "TensorMap" in structs else 1)
-            if name in ("Epilogue", "TensorMap"):
-                structs[name] = _dtype(body, structs)
-        raise LookupError(f"{self.name}.cu declares no parameters")
+        kernel = _KERNEL.search(self.source)
+        if kernel is None:
+            raise LookupError(f"{self.name}.cu has no kernel")
+        return _dtype(kernel[1], dict(_STRUCT.findall(self.source)))
 
     def pack(self, **fields: Any) -> np.ndarray[Any, Any]:
         """The parameters as an array without axes. A missing or unknown field is an error."""
@@ -74,12 +75,16 @@ def _inline(name: str) -> str:
     return expand(read_source(name))
 
 
-def _dtype(body: str, structs: dict[str, np.dtype[Any]]) -> np.dtype[Any]:
+def _dtype(struct: str, bodies: dict[str, str]) -> np.dtype[Any]:
     fields: list[Any] = []
-    for type_name, pointer, name, count in _FIELD.findall(body):
-        kind: Any = np.uint64 if pointer else structs.get(type_name) or np.dtype(_SCALARS[type_name])
-        fields.append((name, kind, (int(count),)) if count else (name, kind))
-    return np.dtype(fields, align=True)
+    types = set()
+    for type_name, pointer, declarators in _FIELDS.findall(bodies[struct]):
+        types.add(type_name)
+        kind: Any = np.uint64 if pointer else _SCALARS.get(type_name) or _dtype(type_name, bodies)
+        for name, count in _DECLARATOR.findall(declarators):
+            fields.append((name, kind, (int(count),)) if count else (name, kind))
+    dtype = np.dtype(fields, align=True)
+    return _aligned(dtype, 64) if "TensorMap" in types else dtype
 
 
 def _aligned(dtype: np.dtype[Any], alignment: int) -> np.dtype[Any]:
