@@ -23,10 +23,16 @@ using uintptr_t = unsigned long long;
 #define __builtin_inff() __builtin_bit_cast(float, 0x7F800000)
 #define __builtin_nanf(tag) __builtin_bit_cast(float, 0x7FFFFFFF)
 #define __builtin_memcpy memcpy
+#define __is_same(...) is_same_type<__VA_ARGS__>
 #define DEVICE __device__ __forceinline__
 #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
 #define KERNEL(name, threads, blocks, Params) \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Params p)
+
+template <class A, class B>
+inline constexpr bool is_same_type = false;
+template <class A>
+inline constexpr bool is_same_type<A, A> = true;
 
 DEVICE uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
