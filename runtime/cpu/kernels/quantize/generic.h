@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include "kernels/kernel.h"
-#include "kernels/quantize/quantize.h"
+#include "kernels/quantize/functions.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"
 
@@ -19,9 +19,6 @@ RL_INLINE V get(const int8_t* p) { return to_float(load_s8(p)); }
 RL_INLINE V get(const int8_t* p, int n) { return to_float(load_s8_n(p, n)); }
 RL_INLINE void put(float* p, V v) { store(p, v); }
 RL_INLINE void put(float* p, V v, int n) { store_n(p, v, n); }
-// Stores saturate; as int32, what is too large for it, and NaN, would be the least.
-RL_INLINE VI to_int(V v, uint8_t) { return round_int(min(set(255.0f), v)); }
-RL_INLINE VI to_int(V v, int8_t) { return round_int(min(set(127.0f), v)); }
 RL_INLINE void put(uint8_t* p, V v) { store_u8(p, to_int(v, uint8_t())); }
 RL_INLINE void put(uint8_t* p, V v, int n) { store_u8_n(p, to_int(v, uint8_t()), n); }
 RL_INLINE void put(int8_t* p, V v) { store_s8(p, to_int(v, int8_t())); }
@@ -36,54 +33,6 @@ RL_INLINE void put_four(float* p, V a, V b, V c, V d) {
   store(p + 2 * kWidth, c);
   store(p + 3 * kWidth, d);
 }
-
-template <class Quantized>
-struct quantize {
-  using X = float;
-  using Out = Quantized;
-  using Zero = Quantized;
-  RL_INLINE static V apply(V x, V scale, V zero) { return round(x / scale) + zero; }
-};
-// x / scale by one scale for all, as the division rounds it. Two steps of Newton's method with exact remainders: from
-// the reciprocal rounded to nearest, the first gives a neighbour of the quotient, the second then the nearest
-// (Markstein, IBM J. Res. Dev. 34, 1990). Quotients are first cut to +-512, beyond which all of them saturate.
-class Divisor {
- public:
-  Divisor() = default;
-  RL_INLINE explicit Divisor(float scale)
-      : is_usual_(scale > 0x1p-60f && scale < 0x1p60f),
-        scale_(set(scale)),
-        reciprocal_(set(1.0f / scale)),
-        most_(set(512.0f * scale)),
-        least_(set(-512.0f * scale)) {}
-
-  // Whether no step can overflow, or underflow where it matters; else the division itself has to do.
-  bool is_usual() const { return is_usual_; }
-  RL_INLINE V divide(V x) const {
-    x = min(most_, max(least_, x));
-    const V near = x * reciprocal_, next = fma(fnma(near, scale_, x), reciprocal_, near);
-    return fma(fnma(next, scale_, x), reciprocal_, next);
-  }
-
- private:
-  bool is_usual_;
-  V scale_, reciprocal_, most_, least_;
-};
-
-template <class Quantized>
-struct dequantize {
-  using X = Quantized;
-  using Out = float;
-  using Zero = Quantized;
-  RL_INLINE static V apply(V x, V scale, V zero) { return (x - zero) * scale; }
-};
-template <class Quantized>
-struct qaffine {
-  using X = Quantized;
-  using Out = Quantized;
-  using Zero = float;
-  RL_INLINE static V apply(V x, V scale, V offset) { return fma(x, scale, offset); }
-};
 
 template <class X, class Out, class Function>
 RL_INLINE void map_row(const X* x, Out* out, int64_t n, Function function) {
@@ -126,9 +75,6 @@ RL_INLINE void map_scaled(const Call& call, int64_t begin, int64_t end) {
     }
   });
 }
-
-RL_INLINE VI byte_in_word(V v, uint8_t) { return max_i(to_int(v, uint8_t()), set_i(0)); }
-RL_INLINE VI byte_in_word(V v, int8_t) { return max_i(to_int(v, int8_t()), set_i(-128)) & set_i(255); }
 
 // quotient(x, c) is x over the scale of channel c.
 template <class Quantized, int kChannels, class Quotient>
