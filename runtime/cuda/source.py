@@ -46,7 +46,8 @@ class Kernel:
         return _dtype(kernel[1], dict(_STRUCT.findall(self.source)))
 
     def pack(self, **fields: Any) -> np.ndarray[Any, Any]:
-        """The parameters as an array without axes. A missing or unknown field is an error."""
+        """The parameters as an array without axes; of structs within, a dict or a record. A missing or unknown field is
+        an error."""
         return np.array(_values(self.params, fields), self.params)
 
 
@@ -101,10 +102,13 @@ def _aligned(dtype: np.dtype[Any], alignment: int) -> np.dtype[Any]:
     )
 
 
-def _values(dtype: np.dtype[Any], fields: dict[str, Any]) -> tuple[Any, ...]:
+def _values(dtype: np.dtype[Any], fields: dict[str, Any] | np.void) -> tuple[Any, ...]:
     assert dtype.names is not None
+    if isinstance(fields, np.void):
+        fields = {name: fields[name] for name in fields.dtype.names or ()}
     if set(fields) != set(dtype.names):
         raise TypeError(f"parameters differ: {sorted(set(fields) ^ set(dtype.names))}")
     return tuple(
-        _values(dtype[name], fields[name]) if isinstance(fields[name], dict) else fields[name] for name in dtype.names
+        _values(dtype[name], fields[name]) if isinstance(fields[name], dict | np.void) else fields[name]
+        for name in dtype.names
     )
