@@ -9,7 +9,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from .device import Device, Launch
-from .family import BLOCKS_A_MULTIPROCESSOR
+from .family import BLOCKS_A_MULTIPROCESSOR, Call
 from .source import Kernel
 
 THREADS = 256
@@ -68,6 +68,7 @@ class Part:
             "units": self.units,
             "rank": len(axes),
             "vector": self.vector,
+            "varying": sum((stride != 0) << operand for operand, stride in enumerate(self.axes[-1].strides)),
             "size": filled([axis.size for axis in axes]),
             "multiplier": filled([multiplier for multiplier, _ in constants]),
             "shift": filled([shift for _, shift in constants]),
@@ -147,9 +148,15 @@ class Strided(NamedTuple):
     operand: int
 
 
-def dense(sizes: Sequence[int]) -> list[int]:
-    """Strides of a dense tensor."""
-    return [prod(sizes[d + 1 :]) for d in range(len(sizes))]
+def broadcast(call: Call, *strides: str) -> list[Axis]:
+    """The axes of a call whose parameters are `rank`, `shape` and these strides of operands; behind those of the
+    operands stand the strides of the dense result."""
+    fields = call.fields
+    rank = int(fields["rank"])
+    shape = fields["shape"][:rank].tolist()
+    columns = [fields[name][:rank].tolist() for name in strides]
+    dense = [prod(shape[d + 1 :]) for d in range(rank)]
+    return [Axis(size, tuple(own)) for size, *own in zip(shape, *columns, dense, strict=True)]
 
 
 def over_axes(
@@ -174,13 +181,16 @@ def over_axes(
     return launches
 
 
-def vector_of(axes: Sequence[Axis], operands: Sequence[Strided], widths: Sequence[int] = ()) -> int:
+def map_widths(widest: int) -> tuple[int, ...]:
+    """What map_elements of axes.cuh offers."""
+    return (16, 4) if widest == 16 else (widest,)
+
+
+def vector_of(axes: Sequence[Axis], operands: Sequence[Strided], widths: Sequence[int]) -> int:
     """How many neighbours a thread may take: the first of `widths` that all operands are aligned for, the innermost
-    axis having whole vectors, else one. The widths of kernels that use map_elements are their Widest, and a quarter of
-    16; where none are given, it has 16 bytes of the largest elements."""
+    axis having whole vectors, else one."""
     *outer, last = collapsed(axes)
-    widest = 16 // max(operand.itemsize for operand in operands)
-    for vector in widths or ((16, 4) if widest == 16 else (widest,)):
+    for vector in widths:
         if outer and last.size % vector:
             continue
         if all(_is_aligned((*outer, last), operand, vector) for operand in operands):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from ..axes import Axis, Strided, dense, over_axes, vector_of
+from ..axes import Axis, Strided, broadcast, map_widths, over_axes, vector_of
 from ..device import Device, Launch
 from ..family import Call, Family, Row, rows_of
 from ..source import Kernel
@@ -29,11 +29,10 @@ def _kernels(row: Row) -> list[Kernel]:
 def _launches(call: Call, device: Device) -> list[Launch]:
     rank = int(call.fields["rank"])
     shape = call.fields["shape"][:rank].tolist()
-    strides = call.fields["scale_strides"][:rank].tolist()
     if call.row.op == "qlut":
         return _look_up(call, device, shape)
     if call.row.op == "quantize_planes":
-        return _interleave(call, device, shape, strides[-1])
+        return _interleave(call, device, shape, int(call.fields["scale_strides"][rank - 1]))
     (kernel,) = _kernels(call.row)
     x, scale, zero_point, out = call.operands
     reads, writes = (4, 1) if call.row.op == "quantize" else (1, 4) if call.row.op == "dequantize" else (1, 1)
@@ -43,8 +42,8 @@ def _launches(call: Call, device: Device) -> list[Launch]:
         Strided("x", x, reads, 1),
         Strided("out", out, writes, 1),
     ]
-    axes = [Axis(*axis) for axis in zip(shape, zip(strides, dense(shape), strict=True), strict=True)]
-    widths = (16, 4) if call.row.op == "qaffine" else (4,)
+    axes = broadcast(call, "scale_strides")
+    widths = map_widths(16 if call.row.op == "qaffine" else 4)
     return over_axes(kernel, device, axes, operands, vector_of(axes, operands, widths))
 
 
@@ -53,7 +52,7 @@ def _look_up(call: Call, device: Device, shape: list[int]) -> list[Launch]:
     x, table, _, out = call.operands
     axes = [Axis(prod(shape), (1,))]
     operands = [Strided("x", x, 1, 0), Strided("out", out, 1, 0)]
-    vector = vector_of(axes, operands)
+    vector = vector_of(axes, operands, map_widths(16))
     return over_axes(kernel, device, axes, operands, vector, shared_bytes=_TABLE_BYTES, table=table)
 
 

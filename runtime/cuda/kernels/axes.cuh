@@ -10,6 +10,7 @@ struct Axes {
   uint32_t units;
   uint32_t rank;  // at least 1
   uint32_t vector;
+  uint32_t varying;  // bit k: the elements of a unit are neighbours in operand k, else all the same
   uint32_t size[9];
   uint32_t multiplier[9];  // n / size = n * multiplier >> shift for n < 2^31
   uint32_t shift[9];
@@ -28,6 +29,8 @@ DEVICE void for_each_axis(const Axes& axes, uint32_t unit, Visit visit) {
   }
   visit(axes.rank - 1, unit);
 }
+
+DEVICE bool varies(const Axes& axes, int operand) { return axes.varying >> operand & 1; }
 
 // Where a unit begins in each operand, in elements.
 template <int Operands>
@@ -85,7 +88,7 @@ DEVICE void for_each_pack(const Axes& axes, Body body) {
         for (int64_t i = first; i < axes.elements; ++i) {
           body.template operator()<1>(i, from);
 #pragma unroll
-          for (int k = 0; k < Operands; ++k) from.of[k] += axes.strides[k] != 0;
+          for (int k = 0; k < Operands; ++k) from.of[k] += varies(axes, k);
         }
         return;
       }

@@ -50,11 +50,11 @@ KERNEL(quantize_map, kUnitThreads, 1, QuantizeCall) {
     }
     return map([&](V x) { return Op::apply(x, scale, zero); });
   }
-  const bool varies = p.axes.strides[0] != 0;
+  const bool is_row = varies(p.axes, 0);
   map_elements<1, kWidest>(p.axes, [&]<int N>(int64_t to, const Offsets<1>& from) {
     const auto x = read_pack<N>(p.x + to, true);
-    const auto scale = read_pack<N>(p.scale + from.of[0], varies);
-    const auto zero = read_pack<N>(p.zero_point + from.of[0], varies);
+    const auto scale = read_pack<N>(p.scale + from.of[0], is_row);
+    const auto zero = read_pack<N>(p.zero_point + from.of[0], is_row);
     Pack<Out, N> out;
 #pragma unroll
     for (int i = 0; i < N; ++i) {

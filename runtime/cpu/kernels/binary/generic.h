@@ -1,33 +1,13 @@
 // The ISA files' template: the FLOAT rows over V.
 #pragma once
 
-#include "kernels/binary/binary.h"
+#include "kernels/binary/functions.h"
 #include "kernels/kernel.h"
 #include "kernels/vec/broadcast.h"
-#include "kernels/vec/pow.h"
 #include "kernels/vec/row_operand.h"
 
 namespace rushlight {
 namespace {
-
-namespace binary {
-
-RL_INLINE V add(V a, V b) { return a + b; }
-RL_INLINE V sub(V a, V b) { return a - b; }
-RL_INLINE V mul(V a, V b) { return a * b; }
-RL_INLINE V div(V a, V b) { return a / b; }
-RL_INLINE V pow(V a, V b) { return rushlight::pow(a, b); }
-RL_INLINE V maximum(V a, V b) { return select(is_nan(a), a, max(a, b)); }
-RL_INLINE V minimum(V a, V b) { return select(is_nan(a), a, min(a, b)); }
-RL_INLINE V prelu(V x, V weight) { return select(rushlight::le(zero(), x), x, x * weight); }
-RL_INLINE M eq(V a, V b) { return rushlight::eq(a, b); }
-RL_INLINE M ne(V a, V b) { return !rushlight::eq(a, b); }
-RL_INLINE M lt(V a, V b) { return rushlight::lt(a, b); }
-RL_INLINE M le(V a, V b) { return rushlight::le(a, b); }
-RL_INLINE M gt(V a, V b) { return rushlight::lt(b, a); }
-RL_INLINE M ge(V a, V b) { return rushlight::le(b, a); }
-
-}  // namespace binary
 
 RL_INLINE void put(float* p, V v) { store(p, v); }
 RL_INLINE void put(uint8_t* p, M m) { store_mask(p, m); }

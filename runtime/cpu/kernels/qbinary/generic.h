@@ -2,39 +2,12 @@
 #pragma once
 
 #include "kernels/kernel.h"
-#include "kernels/qbinary/qbinary.h"
+#include "kernels/qbinary/functions.h"
 #include "kernels/vec/broadcast.h"
 #include "kernels/vec/vec.h"
 
 namespace rushlight {
 namespace {
-
-// The formula of one call, its parameters spread over lanes. `Right` is what it needs of b.
-struct qadd {
-  V a_scale, b_scale, offset;
-  using Right = V;
-  RL_INLINE explicit qadd(const QbinaryParams& p)
-      : a_scale(set(p.a_scale)), b_scale(set(p.b_scale)), offset(set(p.offset)) {}
-  RL_INLINE Right right(V b) const { return fma(b, b_scale, offset); }
-  RL_INLINE V operator()(V a, Right b) const { return fma(a, a_scale, b); }
-};
-struct qmul {
-  V a_zero, b_zero, scale, offset;
-  struct Right {
-    V factor, start;
-  };
-  RL_INLINE explicit qmul(const QbinaryParams& p)
-      : a_zero(set(float(p.a_zero_point))),
-        b_zero(set(float(p.b_zero_point))),
-        scale(set(p.scale)),
-        offset(set(p.offset)) {}
-  RL_INLINE Right right(V b) const {
-    const V factor = b - b_zero;
-    return {factor, neg(a_zero * factor)};
-  }
-  // Whole numbers below 2^24: the first of the two is exact.
-  RL_INLINE V operator()(V a, Right b) const { return fma(fma(a, b.factor, b.start), scale, offset); }
-};
 
 struct Varying {
   const uint8_t* p;
@@ -45,14 +18,6 @@ struct Constant {
   V v;
   RL_INLINE V at(int64_t) const { return v; }
   RL_INLINE V at(int64_t, int) const { return v; }
-};
-
-// The limits are whole numbers in [0, 255].
-struct Limits {
-  V high;
-  VI low;
-  RL_INLINE explicit Limits(const QbinaryParams& p) : high(set(p.qmax)), low(round_int(set(p.qmin))) {}
-  RL_INLINE VI operator()(V v) const { return max_i(round_int(min(high, v)), low); }
 };
 
 template <class Op>
