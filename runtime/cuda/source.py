@@ -40,10 +40,7 @@ class Kernel:
     @property
     def params(self) -> np.dtype[Any]:
         """The struct that the kernel takes by value, laid out as the compiler does."""
-        kernel = _KERNEL.search(self.source)
-        if kernel is None:
-            raise LookupError(f"{self.name}.cu has no kernel")
-        return _dtype(kernel[1], dict(_STRUCT.findall(self.source)))
+        return _params(self.name)
 
     def pack(self, **fields: Any) -> np.ndarray[Any, Any]:
         """The parameters as an array without axes; of structs within, a dict or a record. A missing or unknown field is
@@ -74,6 +71,15 @@ def _inline(name: str) -> str:
         return _INCLUDE.sub(replace, text).replace("#pragma once\n", "")
 
     return expand(read_source(name))
+
+
+@cache
+def _params(name: str) -> np.dtype[Any]:
+    source = _inline(f"{name}.cu")
+    kernel = _KERNEL.search(source)
+    if kernel is None:
+        raise LookupError(f"{name}.cu has no kernel")
+    return _dtype(kernel[1], dict(_STRUCT.findall(source)))
 
 
 def _dtype(struct: str, bodies: dict[str, str]) -> np.dtype[Any]:

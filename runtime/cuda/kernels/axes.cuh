@@ -85,6 +85,7 @@ DEVICE void for_each_pack(const Axes& axes, Body body) {
     Offsets<Operands> from = locate<Operands>(axes, unit);
     if constexpr (N > 1) {
       if (first + N > axes.elements) {
+#pragma unroll 1
         for (int64_t i = first; i < axes.elements; ++i) {
           body.template operator()<1>(i, from);
 #pragma unroll
