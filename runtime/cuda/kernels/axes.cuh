@@ -66,6 +66,17 @@ struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack {
 // N elements from p on, or one N times.
 template <int N, class T>
 DEVICE Pack<T, N> read_pack(const T* p, bool varies) {
+  if constexpr (sizeof(T) == 1 && N % 4 == 0) {
+    Pack<uint32_t, N / 4> words;
+    if (varies) {
+      words = *reinterpret_cast<const Pack<uint32_t, N / 4>*>(p);
+    } else {
+      const uint32_t word = __builtin_bit_cast(uint8_t, *p) * 0x01010101u;
+#pragma unroll
+      for (int i = 0; i < N / 4; ++i) words.lane[i] = word;
+    }
+    return __builtin_bit_cast(Pack<T, N>, words);
+  }
   if (N > 1 && varies) return *reinterpret_cast<const Pack<T, N>*>(p);
   Pack<T, N> pack;
 #pragma unroll

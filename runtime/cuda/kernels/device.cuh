@@ -92,6 +92,9 @@ DEVICE float round_to_zero(float x) { return truncf(x); }
 DEVICE int32_t float_bits(float x) { return __float_as_int(x); }
 DEVICE float float_from_bits(int32_t x) { return __int_as_float(x); }
 
+// Byte i of the result is byte number (selector >> 4 * i & 7) of the eight bytes of a and then b.
+DEVICE uint32_t select_bytes(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
+
 // x, but zero of its sign where it is denormal: an addition that a compiler may not leave out.
 DEVICE float flush(float x) {
   asm("add.ftz.f32 %0, %0, 0f80000000;" : "+f"(x));

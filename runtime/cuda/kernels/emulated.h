@@ -114,6 +114,14 @@ DEVICE float round_up(float x) { return __builtin_ceilf(x); }
 DEVICE float round_to_zero(float x) { return __builtin_truncf(x); }
 DEVICE int32_t float_bits(float x) { return __builtin_bit_cast(int32_t, x); }
 DEVICE float float_from_bits(int32_t x) { return __builtin_bit_cast(float, x); }
+DEVICE uint32_t select_bytes(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) {
+    result |= static_cast<uint32_t>(bytes >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
+  }
+  return result;
+}
 DEVICE float flush(float x) {
   asm("addss %1, %0" : "+x"(x) : "x"(-0.0f));
   return x;

@@ -1,6 +1,6 @@
 // The family kernels/quantize of the CPU: OP is quantize, dequantize or qaffine, BYTE its 8-bit type. Grid: any number
 // of blocks of 256 threads.
-#include "axes.cuh"
+#include "bytes.cuh"
 #include "kernels/quantize/functions.h"
 
 using namespace rushlight;
@@ -15,12 +15,24 @@ using Out = Op::Out;
 constexpr bool kDivides = __is_same(X, float);
 constexpr int kWidest = sizeof(X) == sizeof(Out) ? 16 : 4;
 
-template <class T>
-DEVICE V widen(T x) {
-  return {static_cast<float>(x)};
+template <int N>
+DEVICE void widen(const Pack<float, N>& pack, float (&values)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) values[i] = pack.lane[i];
 }
-DEVICE void narrow(V v, float& out) { out = v.lane; }
-DEVICE void narrow(V v, BYTE& out) { out = static_cast<BYTE>(byte_in_word(v, BYTE()).lane); }
+
+template <class T, int N>
+DEVICE Pack<T, N> pack_of(const float (&values)[N]) {
+  if constexpr (__is_same(T, float)) {
+    Pack<float, N> pack;
+#pragma unroll
+    for (int i = 0; i < N; ++i) pack.lane[i] = values[i];
+    return pack;
+  } else {
+    constexpr float low = T(-1) < T(0) ? -128.0f : 0.0f;
+    return narrow<T>(values, low, low + 255.0f);
+  }
+}
 
 }  // namespace
 
@@ -34,14 +46,14 @@ struct QuantizeCall {
 
 KERNEL(quantize_map, kUnitThreads, 1, QuantizeCall) {
   if (p.axes.rank == 1 && p.axes.strides[0] == 0) {
-    const V scale = {*p.scale}, zero = widen(*p.zero_point);
+    const V scale = {*p.scale}, zero = {static_cast<float>(*p.zero_point)};
     const auto map = [&](auto function) {
       map_elements<1, kWidest>(p.axes, [&]<int N>(int64_t to, const Offsets<1>&) {
-        const auto x = read_pack<N>(p.x + to, true);
-        Pack<Out, N> out;
+        float x[N], out[N];
+        widen(read_pack<N>(p.x + to, true), x);
 #pragma unroll
-        for (int i = 0; i < N; ++i) narrow(function(widen(x.lane[i])), out.lane[i]);
-        write_pack(p.out + to, out);
+        for (int i = 0; i < N; ++i) out[i] = function(V{x[i]}).lane;
+        write_pack(p.out + to, pack_of<Out>(out));
       });
     };
     if constexpr (kDivides) {
@@ -52,14 +64,12 @@ KERNEL(quantize_map, kUnitThreads, 1, QuantizeCall) {
   }
   const bool is_row = varies(p.axes, 0);
   map_elements<1, kWidest>(p.axes, [&]<int N>(int64_t to, const Offsets<1>& from) {
-    const auto x = read_pack<N>(p.x + to, true);
-    const auto scale = read_pack<N>(p.scale + from.of[0], is_row);
-    const auto zero = read_pack<N>(p.zero_point + from.of[0], is_row);
-    Pack<Out, N> out;
+    float x[N], scale[N], zero[N], out[N];
+    widen(read_pack<N>(p.x + to, true), x);
+    widen(read_pack<N>(p.scale + from.of[0], is_row), scale);
+    widen(read_pack<N>(p.zero_point + from.of[0], is_row), zero);
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-      narrow(Op::apply(widen(x.lane[i]), V{scale.lane[i]}, widen(zero.lane[i])), out.lane[i]);
-    }
-    write_pack(p.out + to, out);
+    for (int i = 0; i < N; ++i) out[i] = Op::apply(V{x[i]}, V{scale[i]}, V{zero[i]}).lane;
+    write_pack(p.out + to, pack_of<Out>(out));
   });
 }

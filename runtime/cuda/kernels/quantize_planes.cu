@@ -1,6 +1,6 @@
 // The op quantize_planes of the CPU's family kernels/quantize, to BYTE: CHANNELS planes of an image become its pixels.
 // A thread makes p.pixels of them, 4 or 1. Grid: any number of blocks of 256 threads.
-#include "axes.cuh"
+#include "bytes.cuh"
 #include "kernels/quantize/functions.h"
 
 using namespace rushlight;
@@ -24,16 +24,19 @@ DEVICE void interleave(const PlanesCall& p, Quotient quotient) {
     Pack<float, N> planes[CHANNELS];
 #pragma unroll
     for (int c = 0; c < CHANNELS; ++c) planes[c] = read_pack<N>(x + c * p.plane, true);
-    Pack<BYTE, N> parts[CHANNELS];
-#pragma unroll
-    for (int i = 0; i < N * CHANNELS; ++i) {
-      const int c = i % CHANNELS;
-      const V v = round(quotient(V{planes[c].lane[i / CHANNELS]}, c)) + V{static_cast<float>(p.zero_point[c * p.step])};
-      parts[i / N].lane[i % N] = static_cast<BYTE>(byte_in_word(v, BYTE()).lane);
-    }
+    constexpr float kLow = BYTE(-1) < BYTE(0) ? -128.0f : 0.0f;
     BYTE* out = p.out + static_cast<int64_t>(unit) * (N * CHANNELS);
 #pragma unroll
-    for (int c = 0; c < CHANNELS; ++c) write_pack(out + c * N, parts[c]);
+    for (int part = 0; part < CHANNELS; ++part) {
+      float values[N];
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        const int at = part * N + i, c = at % CHANNELS;
+        const V zero = {static_cast<float>(p.zero_point[c * p.step])};
+        values[i] = (round(quotient(V{planes[c].lane[at / CHANNELS]}, c)) + zero).lane;
+      }
+      write_pack(out + part * N, narrow<BYTE>(values, kLow, kLow + 255.0f));
+    }
   });
 }
 

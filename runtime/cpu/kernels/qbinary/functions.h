@@ -34,13 +34,5 @@ struct qmul {
   RL_INLINE V operator()(V a, Right b) const { return fma(fma(a, b.factor, b.start), scale, offset); }
 };
 
-// The limits are whole numbers in [0, 255].
-struct Limits {
-  V high;
-  VI low;
-  RL_INLINE explicit Limits(const QbinaryParams& p) : high(set(p.qmax)), low(round_int(set(p.qmin))) {}
-  RL_INLINE VI operator()(V v) const { return max_i(round_int(min(high, v)), low); }
-};
-
 }  // namespace
 }  // namespace rushlight

@@ -20,6 +20,14 @@ struct Constant {
   RL_INLINE V at(int64_t, int) const { return v; }
 };
 
+// The limits are whole numbers in [0, 255].
+struct Limits {
+  V high;
+  VI low;
+  RL_INLINE explicit Limits(const QbinaryParams& p) : high(set(p.qmax)), low(round_int(set(p.qmin))) {}
+  RL_INLINE VI operator()(V v) const { return max_i(round_int(min(high, v)), low); }
+};
+
 template <class Op>
 RL_INLINE void map_row(const Op& op, const Limits& limit, uint8_t* out, auto x, auto y, int64_t n) {
   const auto at = [&](int64_t i) { return limit(op(x.at(i), op.right(y.at(i)))); };

@@ -7,12 +7,6 @@
 namespace rushlight {
 namespace {
 
-// Stores saturate; as int32, what is too large for it, and NaN, would be the least.
-RL_INLINE VI to_int(V v, uint8_t) { return round_int(min(set(255.0f), v)); }
-RL_INLINE VI to_int(V v, int8_t) { return round_int(min(set(127.0f), v)); }
-RL_INLINE VI byte_in_word(V v, uint8_t) { return max_i(to_int(v, uint8_t()), set_i(0)); }
-RL_INLINE VI byte_in_word(V v, int8_t) { return max_i(to_int(v, int8_t()), set_i(-128)) & set_i(255); }
-
 template <class Quantized>
 struct quantize {
   using X = float;

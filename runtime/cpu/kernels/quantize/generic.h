@@ -19,6 +19,9 @@ RL_INLINE V get(const int8_t* p) { return to_float(load_s8(p)); }
 RL_INLINE V get(const int8_t* p, int n) { return to_float(load_s8_n(p, n)); }
 RL_INLINE void put(float* p, V v) { store(p, v); }
 RL_INLINE void put(float* p, V v, int n) { store_n(p, v, n); }
+// Stores saturate; as int32, what is too large for it, and NaN, would be the least.
+RL_INLINE VI to_int(V v, uint8_t) { return round_int(min(set(255.0f), v)); }
+RL_INLINE VI to_int(V v, int8_t) { return round_int(min(set(127.0f), v)); }
 RL_INLINE void put(uint8_t* p, V v) { store_u8(p, to_int(v, uint8_t())); }
 RL_INLINE void put(uint8_t* p, V v, int n) { store_u8_n(p, to_int(v, uint8_t()), n); }
 RL_INLINE void put(int8_t* p, V v) { store_s8(p, to_int(v, int8_t())); }
@@ -75,6 +78,9 @@ RL_INLINE void map_scaled(const Call& call, int64_t begin, int64_t end) {
     }
   });
 }
+
+RL_INLINE VI byte_in_word(V v, uint8_t) { return max_i(to_int(v, uint8_t()), set_i(0)); }
+RL_INLINE VI byte_in_word(V v, int8_t) { return max_i(to_int(v, int8_t()), set_i(-128)) & set_i(255); }
 
 // quotient(x, c) is x over the scale of channel c.
 template <class Quantized, int kChannels, class Quotient>
