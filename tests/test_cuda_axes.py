@@ -18,6 +18,7 @@ from rushlight.runtime.cuda.axes import (
     Strided,
     collapsed,
     divider,
+    map_widths,
     parts,
     vector_of,
 )
@@ -87,6 +88,7 @@ def expected_elements(axes: Sequence[Axis]) -> Iterator[tuple[int, ...]]:
         ([Axis(5, (8, 40), (2, 2)), Axis(3, (64, 8), (1, 9)), Axis(8, (1, 1))], 2),
         ([Axis(1, (4, 4), (3, 2)), Axis(9, (1, 1))], 1),
         ([Axis(1, (1, 1)), Axis(1, (7, 3))], 4),
+        ([Axis(3, (4, 4)), Axis(1, (1, 1), (-1, 3))], 1),
     ],
 )
 def test_parts_cover_all_elements_in_order(axes: list[Axis], vector: int, limit: int) -> None:
@@ -103,9 +105,10 @@ def test_vectors_need_alignment_of_every_operand() -> None:
     axes = [Axis(6, (16, 1, 16)), Axis(16, (1, 0, 1))]
 
     def width(axes: list[Axis], *addresses: int) -> int:
-        return vector_of(axes, [Strided("", at, 1, k) for k, at in enumerate(addresses)], (16, 4))
+        return vector_of(axes, [Strided("", at, 1, k) for k, at in enumerate(addresses)], map_widths(16))
 
     assert width(axes, 256, 3, 512) == 16
+    assert width(axes, 264, 3, 512) == 8
     assert width(axes, 260, 3, 512) == 4
     assert width(axes, 256, 3, 513) == 1
     assert width([Axis(6, (20, 1, 16)), Axis(16, (1, 0, 1))], 256, 3, 512) == 4

@@ -49,10 +49,10 @@ class Part:
 
     @property
     def in_units(self) -> list[Axis]:
-        """The axes, innermost first, of units; none of a single one where there are others."""
+        """The axes, innermost first, of units; none of a single unit where there are others."""
         *outer, last = self.axes
         last = Axis(-(-last.size // self.vector), tuple(stride * self.vector for stride in last.strides), last.pad)
-        if outer and last.size == 1:
+        if outer and last.size == 1 and last.pad is None:
             return outer[::-1]
         return [last, *outer[::-1]]
 
@@ -183,7 +183,7 @@ def over_axes(
 
 def map_widths(widest: int) -> tuple[int, ...]:
     """What map_elements of axes.cuh offers."""
-    return (16, 4) if widest == 16 else (widest,)
+    return (16, 8, 4) if widest == 16 else (widest,)
 
 
 def vector_of(axes: Sequence[Axis], operands: Sequence[Strided], widths: Sequence[int]) -> int:

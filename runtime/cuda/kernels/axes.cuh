@@ -110,12 +110,13 @@ DEVICE void for_each_pack(const Axes& axes, Body body) {
 }
 
 // Calls body<N>(to, from) for N elements of a dense result at a time, which begin at `to` and at from.of[k] of operand
-// k. N is axes.vector: 1, Widest or, of bytes, a quarter of it.
+// k. N is axes.vector: Widest, of 16 also 8 and 4, or 1.
 template <int Operands, int Widest, class Body>
 DEVICE void map_elements(const Axes& axes, Body body) {
   if (axes.vector == Widest) return for_each_pack<Operands, Widest>(axes, body);
   if constexpr (Widest == 16) {
-    if (axes.vector == Widest / 4) return for_each_pack<Operands, Widest / 4>(axes, body);
+    if (axes.vector == 8) return for_each_pack<Operands, 8>(axes, body);
+    if (axes.vector == 4) return for_each_pack<Operands, 4>(axes, body);
   }
   for_each_pack<Operands, 1>(axes, body);
 }
