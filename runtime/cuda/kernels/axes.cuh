@@ -71,7 +71,7 @@ DEVICE Pack<T, N> read_pack(const T* p, bool varies) {
     if (varies) {
       words = *reinterpret_cast<const Pack<uint32_t, N / 4>*>(p);
     } else {
-      const uint32_t word = static_cast<uint8_t>(*p) * 0x01010101u;
+      const uint32_t word = __builtin_bit_cast(uint8_t, *p) * 0x01010101u;
 #pragma unroll
       for (int i = 0; i < N / 4; ++i) words.lane[i] = word;
     }
