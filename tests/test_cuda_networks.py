@@ -1,4 +1,4 @@
-"""Small networks on the emulated GPU, all of them in kernels of the GPU: the CPU's bits where they are integer, and where
+"""Small networks on the emulated GPU, all of them in its own kernels: the CPU's bits where they are integer, and where
 no convolution of the CPU runs by Winograd's method."""
 
 from __future__ import annotations
