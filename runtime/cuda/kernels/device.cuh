@@ -89,13 +89,28 @@ DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
-// d[16x8] += a[16x32] b[8x32]^T. With g = lane / 4 and t = lane % 4, d holds (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8,
-// 2t + 1).
-DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+// The same of b16 elements, transposed: lane l holds elements (2 (l % 4), l / 4) and (2 (l % 4) + 1, l / 4).
+DEVICE void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
 }
+
+// d[16x8] += a[16x32] b[8x32]^T. With g = lane / 4 and t = lane % 4, d holds (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8,
+// 2t + 1); a the bytes 4t to 4t + 3 of row g, of row g + 8, then bytes 16 + 4t to 16 + 4t + 3 of both; b those of row
+// g.
+#define RL_MULTIPLY_BYTES(name, left, right)                                      \
+  DEVICE void name(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { \
+    asm("mma.sync.aligned.m16n8k32.row.col.s32." left "." right                   \
+        ".s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"    \
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                          \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));      \
+  }
+RL_MULTIPLY_BYTES(multiply_u8s8, "u8", "s8")
+RL_MULTIPLY_BYTES(multiply_u8u8, "u8", "u8")
+RL_MULTIPLY_BYTES(multiply_s8u8, "s8", "u8")
+#undef RL_MULTIPLY_BYTES
 
 DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 DEVICE int round_to_int(float x) { return __float2int_rn(x); }

@@ -10,6 +10,7 @@
 #define SHARED_MEMORY(name) unsigned char* name = emulator::active->shared
 #define threadIdx (emulator::self().thread)
 #define blockIdx (emulator::active->block)
+#define blockDim (emulator::active->dim)
 #define gridDim (emulator::active->grid)
 
 // Beside the kernel, what a test calls: `emulate_<name>(grid, threads, shared bytes, seed, eager, params, message)`.
@@ -83,14 +84,32 @@ DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
   memcpy(r, fiber.results, sizeof(r));
 }
 
-DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+DEVICE void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
+  emulator::check_shared(row, 16, 16);
+  emulator::Fiber& fiber = emulator::self();
+  fiber.address = row;
+  emulator::run_collective([](emulator::Fiber* warp) {
+    for (int matrix = 0; matrix < 4; ++matrix) {
+      for (int lane = 0; lane < 32; ++lane) {
+        for (int i = 0; i < 2; ++i) {
+          const auto* source = static_cast<const char*>(warp[matrix * 8 + lane % 4 * 2 + i].address);
+          memcpy(reinterpret_cast<char*>(&warp[lane].results[matrix]) + i * 2, source + lane / 4 * 2, 2);
+        }
+      }
+    }
+  });
+  memcpy(r, fiber.results, sizeof(r));
+}
+
+template <class Left, class Right>
+DEVICE void multiply_bytes(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   emulator::Fiber& fiber = emulator::self();
   memcpy(fiber.operands, a, 16);
   memcpy(fiber.operands + 4, b, 8);
   fiber.accumulators = d;
   emulator::run_collective([](emulator::Fiber* warp) {
-    uint8_t left[16][32];
-    int8_t right[8][32];
+    Left left[16][32];
+    Right right[8][32];
     for (int lane = 0; lane < 32; ++lane) {
       const int g = lane / 4, t = lane % 4;
       const uint32_t* operands = warp[lane].operands;
@@ -104,10 +123,22 @@ DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&
     for (int lane = 0; lane < 32; ++lane) {
       for (int i = 0; i < 4; ++i) {
         const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-        for (int k = 0; k < 32; ++k) warp[lane].accumulators[i] += left[row][k] * right[column][k];
+        uint32_t sum = static_cast<uint32_t>(warp[lane].accumulators[i]);
+        for (int k = 0; k < 32; ++k) sum += static_cast<uint32_t>(left[row][k] * right[column][k]);
+        warp[lane].accumulators[i] = static_cast<int>(sum);
       }
     }
   });
+}
+
+DEVICE void multiply_u8s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply_bytes<uint8_t, int8_t>(d, a, b);
+}
+DEVICE void multiply_u8u8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply_bytes<uint8_t, uint8_t>(d, a, b);
+}
+DEVICE void multiply_s8u8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply_bytes<int8_t, uint8_t>(d, a, b);
 }
 
 DEVICE uint32_t shuffle(uint32_t value, int lane) {
