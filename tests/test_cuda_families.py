@@ -24,7 +24,7 @@ except DeviceError as error:
 
 SCHEDULES = [(0, 0), (0, 3), (3, 1), (5, 2)]
 """Order of warps, and which asynchronous work happens at once."""
-LARGEST = 1 << 16
+LARGEST = 1 << 14
 """Bytes of operands of the calls that are made again: threads are emulated one by one."""
 
 
