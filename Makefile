@@ -1,4 +1,5 @@
 # make demo: build, install and serve the demo.   make test: everything that CI tests.
+# make gpu: tests and figures on a GPU.
 # make bench: the comparison with other engines, also held to AVX2; kernels against the machine's peaks; what calls cost.
 PYTHON ?= python3
 PORT ?= 8000
@@ -12,7 +13,7 @@ ALONE := build/peers/packages
 # The tests' editable install serves the demo too; a wheel over it would hide later changes from the tests.
 DEMO := $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)
 
-.PHONY: demo test lint check-tools bench clean
+.PHONY: demo test lint check-tools bench gpu clean
 
 demo: $(DEMO)
 	$(BIN)/rushlight demo --port $(PORT)
@@ -28,6 +29,15 @@ bench: $(VENV)/.bench
 	PYTHONPATH=$(ALONE) $(BIN)/python -m benchmarks.peers --isa avx2
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.overhead
+
+# On a machine with a GPU, in an environment that has CuPy, NVRTC and what tests need: GPU_PYTHON=...
+GPU_PYTHON ?= $(BIN)/python
+GPU_TESTS := tests/test_cuda_gpu.py tests/test_cuda_gpu_families.py
+gpu:
+	$(GPU_PYTHON) -m pytest -q $(GPU_TESTS)
+	if command -v compute-sanitizer >/dev/null; then for tool in memcheck racecheck; do \
+	  compute-sanitizer --tool $$tool --error-exitcode 1 $(GPU_PYTHON) -m pytest -q tests/test_cuda_gpu.py || exit 1; done; fi
+	$(GPU_PYTHON) -m benchmarks.gpu --tiles
 
 check-tools:
 	@scripts/check-tools $(PYTHON)
