@@ -10,7 +10,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get, registry
 from rushlight.runtime.plan import Plan
@@ -54,7 +54,7 @@ def test_like_the_reference(op: str, inputs: Any, attrs: dict[str, Any]) -> None
         if arrays[0].dtype == np.float32 and op not in WITHOUT_KERNEL and is_covered(op, complete, inputs):
             assert all(isinstance(step, KernelStep) for step in plan.steps)
         with np.errstate(all="ignore"):
-            out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(arrays)[0]
+            out = CpuExecution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(arrays)[0]
         assert out.shape == expected.shape
         if exact or out.dtype.kind != "f":
             np.testing.assert_array_equal(out, expected.astype(out.dtype))

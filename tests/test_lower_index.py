@@ -12,7 +12,7 @@ import pytest
 import rushlight as rl
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import best_isa, cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
@@ -45,7 +45,7 @@ def test_like_the_reference(op: str, inputs: list[Array], attrs: dict[str, Any])
     (expected,) = get(op).run_reference(inputs, get(op).complete_attrs(attrs))
     plan = Plan(program(op, inputs, attrs).graph, cpu_backend(best_isa()))
     assert all(isinstance(step, KernelStep) for step in plan.steps)
-    out = Execution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(inputs)[0]
+    out = CpuExecution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run(inputs)[0]
     assert out.dtype == expected.dtype
     np.testing.assert_array_equal(out, expected)
 

@@ -10,7 +10,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import get
 from rushlight.runtime.plan import Plan
@@ -47,7 +47,7 @@ def test_like_the_reference(op: str, x: Any, attrs: Mapping[str, Any]) -> None:
     for isa in _core.available_isas():
         plan = Plan(b.graph, cpu_backend(isa))
         assert all(isinstance(step, KernelStep) for step in plan.steps)
-        results += Execution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run([np.ascontiguousarray(x)])
+        results += CpuExecution(plan, plan.bind({}), _core.Executor(plan.constants, 2)).run([np.ascontiguousarray(x)])
     for out in results:
         assert out.dtype == expected.dtype
         np.testing.assert_allclose(out, expected, rtol=definition.tolerance, atol=definition.tolerance)

@@ -7,7 +7,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
@@ -39,6 +39,6 @@ def test_one_step(dtype: type, per_channel: bool, channels: int, also_read: bool
     for isa in _core.available_isas():
         plan = Plan(b.graph, cpu_backend(isa))
         assert [step.row.op for step in plan.steps if isinstance(step, KernelStep)] == ops
-        got = Execution(plan, plan.bind({"n": 3}), _core.Executor(plan.constants, 2)).run([image])
+        got = CpuExecution(plan, plan.bind({"n": 3}), _core.Executor(plan.constants, 2)).run([image])
         for (name, _), array in zip(b.graph.outputs, got, strict=True):
             np.testing.assert_array_equal(array, expected[name])

@@ -10,7 +10,7 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.execution import Execution
+from rushlight.runtime.cpu.execution import CpuExecution
 from rushlight.runtime.ir import GraphBuilder, Value
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import Lowering
@@ -87,7 +87,7 @@ def test_attention_reads_and_writes_in_place(keep: bool, isa: str) -> None:
     attend(b, b.input("x", np.float32, ("N", 11, 24)), keep)
     plan = Plan(prepare(b.graph, cpu_backend(isa)), cpu_backend(isa))
     x = RNG.standard_normal((3, 11, 24)).astype(np.float32)
-    results = Execution(plan, plan.bind({"N": 3}), _core.Executor(plan.constants, 2)).run([x])
+    results = CpuExecution(plan, plan.bind({"N": 3}), _core.Executor(plan.constants, 2)).run([x])
     for got, expected in zip(results, run_reference(b.graph, {"x": x}).values(), strict=True):
         np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
     ops = [step.node.op.name for step in plan.steps]
