@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 import rushlight as rl
 from rushlight.runtime.cpu import _core
+from rushlight.runtime.cpu.execution import CpuEngine
 from rushlight.runtime.format import read_program
 from rushlight.runtime.ir import HALVES, Computed, Graph, GraphBuilder, Half, Value, halve, verify
 from rushlight.runtime.method import Method
@@ -33,7 +34,7 @@ def weights(*shape: int, seed: int = 0) -> Array:
 
 
 def kernels(graph: Graph, isa: str) -> list[str]:
-    return [s.row.symbol for s in Method(graph, 1, isa).plan.steps if isinstance(s, KernelStep)]
+    return [s.row.symbol for s in Method(graph, CpuEngine(1, isa)).plan.steps if isinstance(s, KernelStep)]
 
 
 # Numbers.
@@ -109,9 +110,9 @@ def sample(batch: int) -> dict[str, Array]:
 def test_bits_are_those_of_float32_weights(format: str) -> None:
     halved = network(lambda array: halve(array, format))
     widened = network(lambda array: halve(array, format).read())
-    expected = {batch: Method(widened.graph, 1, ISAS[0]).run(sample(batch)) for batch in (1, 5)}
+    expected = {batch: Method(widened.graph, CpuEngine(1, ISAS[0])).run(sample(batch)) for batch in (1, 5)}
     for isa in ISAS:
-        method = Method(halved.graph, 2, isa)
+        method = Method(halved.graph, CpuEngine(2, isa))
         assert not [s for s in method.plan.steps if isinstance(s, ReferenceStep)]
         for batch, outputs in expected.items():
             for name, array in method.run(sample(batch)).items():
@@ -209,7 +210,7 @@ def test_float16_graphs_compute_in_float32() -> None:
     product = x.astype(np.float64) @ weights(16, 16).astype(np.float16).astype(np.float64).T
     share = np.exp(product) / np.exp(product).sum(-1, keepdims=True)
     for isa in ISAS:
-        given = Method(before.graph, 1, isa).run({"x": x})
+        given = Method(before.graph, CpuEngine(1, isa)).run({"x": x})
         assert given["y"].dtype == np.float16
         np.testing.assert_allclose(given["y"], share, rtol=2**-11)
         np.testing.assert_array_equal(given["x"], x)
@@ -270,7 +271,7 @@ def test_batch_norms_are_folded_while_packing(op: str, format: str) -> None:
     canonicalize(program.graph)
     (stored,) = [value.stored for value in program.graph.constants() if isinstance(value.stored, Half)]
     assert stored.format == format
-    method = Method(program.graph, 1, ISAS[-1])
+    method = Method(program.graph, CpuEngine(1, ISAS[-1]))
     steps = [s for s in method.plan.steps if isinstance(s, KernelStep) and s.compute]
     assert len(steps) == 1 or op != "conv2d"
     x_data = weights(2, 6, 9, 9, seed=9)
@@ -319,7 +320,7 @@ def test_bodies_within_bodies_take_what_they_are_given() -> None:
     verify(b.graph)
     given = np.array([1, 2, 3], np.float16)
     for chosen, factor in ((True, 4), (False, 1)):
-        got = Method(b.graph, 1, "generic").run({"x": given, "flag": np.array(chosen)})["y"]
+        got = Method(b.graph, CpuEngine(1, "generic")).run({"x": given, "flag": np.array(chosen)})["y"]
         np.testing.assert_array_equal(got, given.astype(np.float32) * factor)
 
 
@@ -335,5 +336,5 @@ def test_bodies_that_compute_in_halves_by_themselves() -> None:
     verify(b.graph)
     assert not canonicalize(b.graph)
     given = np.array([1, -2, 300], np.float32)
-    got = Method(b.graph, 1, "generic").run({"x": given, "flag": np.array(True)})["y"]
+    got = Method(b.graph, CpuEngine(1, "generic")).run({"x": given, "flag": np.array(True)})["y"]
     np.testing.assert_array_equal(got, given * given)

@@ -57,6 +57,14 @@ class Device(Protocol):
         """Waits for all work that was queued before, and fills a contiguous array."""
         ...
 
+    def synchronize(self) -> None:
+        """Waits for all work that was queued."""
+        ...
+
+    def mark(self) -> Callable[[], None]:
+        """What waits for all work that was queued before this call."""
+        ...
+
     def copy(self, target: int, source: int, size: int) -> None:
         """Between addresses of devices, after the work that was queued before."""
         ...
@@ -75,7 +83,8 @@ class Device(Protocol):
         ...
 
     def adopt(self, value: Any) -> Any:
-        """An array that comes by DLPack as one with `__cuda_array_interface__`."""
+        """An array that comes by DLPack as one with `__cuda_array_interface__`; work that is queued from now on begins
+        after what makes it."""
         ...
 
     def foreign(self, array: Any) -> Any:

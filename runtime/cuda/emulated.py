@@ -111,6 +111,12 @@ class EmulatedDevice:
     def read(self, address: int, out: npt.NDArray[Any]) -> None:
         ctypes.memmove(out.ctypes.data, address, out.nbytes)
 
+    def synchronize(self) -> None:
+        """What is queued has been done."""
+
+    def mark(self) -> Callable[[], None]:
+        return self.synchronize
+
     def copy(self, target: int, source: int, size: int) -> None:
         ctypes.memmove(target, source, size)
 

@@ -67,6 +67,7 @@ class CudaLoaded:
             device.write(address, array)
         plan.release_packed()
         self.memory: Buffer = device.allocate(0)
+        self.generation = 0
         self.rows: Mapping[str, Row] = {row.symbol: row for family in families().values() for row in family.rows}
 
     @property
@@ -78,6 +79,7 @@ class CudaLoaded:
         if size > self.memory.size:
             self.memory = self.device.allocate(0)  # first the old block goes
             self.memory = self.device.allocate(size)
+            self.generation += 1
 
     def bind(self, binding: Binding) -> CudaExecution:
         return CudaExecution(self, binding)
@@ -91,7 +93,7 @@ class CudaExecution:
     def __init__(self, loaded: CudaLoaded, binding: Binding) -> None:
         self.binding = binding
         self._loaded, self._device = loaded, loaded.device
-        self._prepared_for: Buffer | None = None
+        self._generation = 0  # of the memory that launches are prepared for
         graph = loaded.plan.graph
         inputs = [evaluate(value.type.size, binding.sizes) * value.dtype.itemsize for value in graph.inputs]
         outputs = [array.nbytes for array in new_outputs(loaded.plan, binding)]
@@ -124,6 +126,7 @@ class CudaExecution:
                     device.copy(base + offset, array.address, array.nbytes)
                 else:
                     device.write(base + offset, array)
+            inputs_are_read = device.mark()
             faults = np.zeros(len(self._faults), np.int64)
             if self._faults:
                 device.write(base + self._fault, faults)
@@ -143,6 +146,7 @@ class CudaExecution:
                 sources[index] = self.address(location)
             if stay:
                 outputs = [self._kept(source, array) for source, array in zip(sources, outputs, strict=True)]
+                inputs_are_read()  # callers may change or drop them now
             else:
                 for source, array in zip(sources, outputs, strict=True):
                     device.read(source, array)
@@ -163,7 +167,7 @@ class CudaExecution:
     def _prepare(self) -> None:
         """Launches for the memory that there is."""
         self._loaded.reserve(self.arena_bytes)
-        if self._prepared_for is self._loaded.memory:
+        if self._generation == self._loaded.generation and self._segments:
             return
         self._calls = [self._launches(index, *step) for index, step in enumerate(self._steps)]
         self._segments = [
@@ -172,7 +176,7 @@ class CudaExecution:
             else None
             for segment in self.binding.segments
         ]
-        self._prepared_for = self._loaded.memory
+        self._generation = self._loaded.generation
 
     def _scratch_bytes(self, symbol: str, params: bytes, locations: list[Location]) -> int:
         row = self._loaded.rows[symbol]

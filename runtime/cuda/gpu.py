@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +15,12 @@ import numpy.typing as npt
 
 from ..errors import DeviceError
 from ..execution import Peaks
-from .compile import architecture, compile_kernel
+from .compile import architecture, compile_kernel, nvrtc
 from .device import Buffer, Launch
 from .source import Kernel
 
+_STAGED_BYTES = 8 << 20
+"""Pinned memory for copies from the host, and as much for those to it."""
 _STATIC_SHARED_LIMIT = 48 << 10
 """A block gets more shared memory than this only where the kernel's attribute allows it."""
 
@@ -49,8 +53,7 @@ class GpuBuffer:
 
 
 class GpuDevice:
-    """The GPU of this index, and a stream of its own on which all work is queued, whatever thread asks for it. Callers
-    take turns: the stream's captures and its staging memory are not for two at once.
+    """The GPU of this index, and a stream of its own on which all work is queued, whatever thread asks for it.
 
     Raises DeviceError where CuPy, a driver, or the GPU is missing, or where the GPU is too old.
     """
@@ -76,11 +79,15 @@ class GpuDevice:
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
         self._capability = int(properties["major"]), int(properties["minor"])
         self._runtime = runtime
+        nvrtc()
         self._device = self.cupy.cuda.Device(index)
         with self._device:
             self._stream = self.cupy.cuda.Stream(non_blocking=True)
+            self._recorder = self.cupy.cuda.Stream(non_blocking=True)  # others may touch the first one meanwhile
         self.stream = int(self._stream.ptr)
-        self._functions: dict[tuple[Kernel, int], Any] = {}
+        self._lock = threading.RLock()
+        self._functions: dict[Kernel, Any] = {}
+        self._shared_limits: dict[Kernel, int] = {}
         self._staging: dict[str, npt.NDArray[np.uint8]] = {}
 
     def peaks(self) -> Peaks:
@@ -96,49 +103,77 @@ class GpuDevice:
         whole = clocks * _BYTE_OPERATIONS.get(self._capability, 0)
         return Peaks(floats, whole, read, 0.0, 0, f"of {self.name} by its clocks, not measured")
 
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """This thread alone uses the stream and the staging memory; what fails is a DeviceError."""
+        cuda = self.cupy.cuda
+        with self._lock, self._device:
+            try:
+                yield
+            except cuda.memory.OutOfMemoryError as error:
+                raise DeviceError(f"{self.name} has too little memory: {error}") from error
+            except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
+                raise DeviceError(f"{self.name}: {error}") from error
+
     def allocate(self, size: int) -> GpuBuffer:
         """Memory of its own, not of CuPy's pool, which would keep it."""
-        with self._device:
+        with self._working():
             memory = self.cupy.cuda.Memory(max(size, 1))
             return GpuBuffer(self.cupy.cuda.MemoryPointer(memory, 0), size)
 
     def write(self, address: int, array: npt.NDArray[Any]) -> None:
-        if array.nbytes:
-            with self._device:
-                staged = self._staged("write", array.nbytes)
+        source = array.reshape(-1).view(np.uint8)
+        with self._working():
+            for start in range(0, source.size, _STAGED_BYTES):
+                part = source[start : start + _STAGED_BYTES]
+                staged = self._staged("write", part.size)
                 self._stream.synchronize()  # what was written before has left the staging memory
-                staged[:] = array.reshape(-1).view(np.uint8)
-                self._copy(address, staged.ctypes.data, array.nbytes, self._runtime.memcpyHostToDevice)
+                staged[:] = part
+                self._copy(address + start, staged.ctypes.data, part.size, self._runtime.memcpyHostToDevice)
 
     def read(self, address: int, out: npt.NDArray[Any]) -> None:
-        with self._device:
-            if out.nbytes:
-                staged = self._staged("read", out.nbytes)
-                self._copy(staged.ctypes.data, address, out.nbytes, self._runtime.memcpyDeviceToHost)
+        target = out.reshape(-1).view(np.uint8)
+        with self._working():
+            for start in range(0, target.size, _STAGED_BYTES):
+                part = target[start : start + _STAGED_BYTES]
+                staged = self._staged("read", part.size)
+                self._copy(staged.ctypes.data, address + start, part.size, self._runtime.memcpyDeviceToHost)
+                self._stream.synchronize()
+                part[:] = staged
+
+    def synchronize(self) -> None:
+        with self._working():
             self._stream.synchronize()
-            if out.nbytes:
-                out.reshape(-1).view(np.uint8)[:] = staged
+
+    def mark(self) -> Callable[[], None]:
+        with self._working():
+            event = self._stream.record()
+
+        def wait() -> None:
+            with self._working():
+                event.synchronize()
+
+        return wait
 
     def copy(self, target: int, source: int, size: int) -> None:
         if size:
-            with self._device:
+            with self._working():
                 self._copy(target, source, size, self._runtime.memcpyDefault)
 
     def pooled(self, size: int) -> GpuBuffer:
-        with self._device, self._stream:
+        with self._working(), self._stream:
             return GpuBuffer(self.cupy.cuda.alloc(max(size, 1)), size)
 
     def wait_for(self, stream: int) -> None:
-        with self._device:
-            other = self.cupy.cuda.ExternalStream(stream)
-            self._stream.wait_event(other.record())
+        with self._working():
+            self._stream.wait_event(self.cupy.cuda.ExternalStream(stream).record())
 
     def adopt(self, value: Any) -> Any:
-        with self._device:
+        with self._working(), self._stream:
             return self.cupy.from_dlpack(value)
 
     def foreign(self, array: Any) -> Any:
-        with self._device:
+        with self._working():
             return self.cupy.asarray(array)
 
     def upload(self, array: npt.NDArray[Any]) -> GpuBuffer:
@@ -153,29 +188,26 @@ class GpuDevice:
         return out
 
     def launch(self, launch: Launch) -> None:
-        function = self._function(launch.kernel, launch.shared_bytes)
-        with self._device, self._stream:
-            function(launch.grid, (launch.threads, 1, 1), (launch.params,), shared_mem=launch.shared_bytes)
+        with self._working():
+            self._queue(launch, self._stream)
 
     def prepare(self, launches: Sequence[Launch]) -> Callable[[], None]:
         """A CUDA graph of the launches."""
         if not launches:
             return lambda: None
-        for launch in launches:  # modules are loaded before, which a capture does not allow
-            self._function(launch.kernel, launch.shared_bytes)
-        with self._device, self._stream:
-            self._stream.begin_capture()
+        with self._working():
+            for launch in launches:  # modules are loaded before, which a capture does not allow
+                self._function(launch)
+            self._recorder.begin_capture()
             try:
                 for launch in launches:
-                    self.launch(launch)
+                    self._queue(launch, self._recorder)
             finally:
-                graph = self._stream.end_capture()
+                graph = self._recorder.end_capture()
             graph.upload(self._stream)
-        kept = list(launches)  # whose memory the graph uses
 
         def run() -> None:
-            assert kept
-            with self._device:
+            with self._working():
                 graph.launch(self._stream)
 
         return run
@@ -186,7 +218,7 @@ class GpuDevice:
         run = self.prepare(list(launches) * (repeats or 1))
         if repeats:
             run()
-        with self._device:
+        with self._working():
             start, end = event(), event()
             start.record(self._stream)
             run()
@@ -234,13 +266,19 @@ class GpuDevice:
             raise DeviceError(f"cuTensorMapEncodeTiled of {rows} rows of {columns} bytes: error {status}")
         return out
 
-    def _function(self, kernel: Kernel, shared_bytes: int) -> Any:
-        key = (kernel, shared_bytes)
-        if key not in self._functions:
-            with self._device:
-                module = self.cupy.RawModule(path=str(compile_kernel(kernel, self.arch)))
-                function = module.get_function(kernel.name)
-                if shared_bytes > _STATIC_SHARED_LIMIT:
-                    function.max_dynamic_shared_size_bytes = shared_bytes
-            self._functions[key] = function
-        return self._functions[key]
+    def _queue(self, launch: Launch, stream: Any) -> None:
+        function = self._function(launch)
+        with stream:
+            function(launch.grid, (launch.threads, 1, 1), (launch.params,), shared_mem=launch.shared_bytes)
+
+    def _function(self, launch: Launch) -> Any:
+        """The kernel, loaded, and allowed as much shared memory as any of its launches has needed so far: CuPy keeps
+        one function for all who load the same file."""
+        kernel = launch.kernel
+        if kernel not in self._functions:
+            module = self.cupy.RawModule(path=str(compile_kernel(kernel, self.arch)))
+            self._functions[kernel] = module.get_function(kernel.name)
+        if launch.shared_bytes > self._shared_limits.get(kernel, _STATIC_SHARED_LIMIT):
+            self._functions[kernel].max_dynamic_shared_size_bytes = launch.shared_bytes
+            self._shared_limits[kernel] = launch.shared_bytes
+        return self._functions[kernel]

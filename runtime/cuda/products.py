@@ -64,7 +64,7 @@ class Product:
 
     def tile(self, width: int, device: Device) -> Tile | HopperTile:
         fields = self.call.fields
-        is_matrix = not self.convolves and fields["src_image"] >= max(1, fields["k"])  # whose rows do not overlap
+        is_matrix = not self.convolves and 0 < fields["k"] <= fields["src_image"]  # whose rows do not overlap
         return choose_tile(self.m, self.layout.n, self.matrices, width, not is_matrix, device)
 
     def splits(self, tile: Tile | HopperTile, device: Device) -> int:

@@ -212,5 +212,6 @@ KERNEL(attention, kThreads, 512 / kThreads, AttentionCall) {
     weigh(p, part, scores, factors);
     sync_threads();
     add_values(p, part, scores, factors, staging);
+    sync_threads();
   }
 }
