@@ -32,7 +32,7 @@ bench: $(VENV)/.bench
 
 # On a machine with a GPU, in an environment that has CuPy, NVRTC and what tests need: GPU_PYTHON=...
 GPU_PYTHON ?= $(BIN)/python
-GPU_TESTS := tests/test_cuda_gpu.py tests/test_cuda_gpu_families.py
+GPU_TESTS := tests/test_cuda_gpu.py tests/test_cuda_gpu_models.py tests/test_cuda_gpu_families.py
 gpu:
 	$(GPU_PYTHON) -m pytest -q $(GPU_TESTS)
 	if command -v compute-sanitizer >/dev/null; then for tool in memcheck racecheck; do \

@@ -18,7 +18,7 @@ from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.gpu import GpuDevice, device_names
 from rushlight.runtime.cuda.source import Kernel
 from rushlight.runtime.cuda.tiles import FLOAT_TILES, TILES, HopperTile
-from rushlight.runtime.errors import DeviceError
+from rushlight.runtime.errors import DeviceError, UnsupportedError
 
 LARGE, MEDIUM, SMALL, FLAT = TILES
 DEPTHWISE = Kernel("qdepthwise", (("COLUMNS", 4),))
@@ -160,6 +160,13 @@ def test_architectures() -> None:
 def test_parameters_must_be_complete() -> None:
     with pytest.raises(TypeError, match="splits"):
         Kernel("qgemm_finish").pack(partial=0, epilogue={}, elements=1)
+
+
+def test_numbers_beyond_a_kernels_bits_are_refused() -> None:
+    kernel = Kernel("unary", (("FUNCTION", "neg"),))
+    params = {"n": 1 << 63, "alpha": 0.0, "beta": 0.0}
+    with pytest.raises(UnsupportedError, match="unary"):
+        kernel.pack(x=0, out=0, p=params)
 
 
 def test_import_loads_no_gpu_library() -> None:

@@ -151,6 +151,8 @@ class SlowStart(EmulatedDevice):
 
     def timed(self, launches: Sequence[Launch], repeats: int = 0) -> int:
         self.asked.append(repeats)
+        if launches[0].grid[0] > 100:
+            raise DeviceError("too many blocks")
         return sum(launch.grid[0] for launch in launches)
 
 
@@ -169,6 +171,10 @@ def test_the_fastest_way_is_measured_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(device.asked) == 9
     assert choose(call, ways[1:], device) is ways[1]
     assert len(device.asked) == 15
+    fails = [replace(launch, grid=(101, 1, 1))]
+    assert choose(call, [fails, *ways], device) is ways[1]
+    with pytest.raises(DeviceError, match="too many blocks"):
+        choose(call, [fails, [*fails]], device)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cpu:0", ""])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import DeviceError
 from .cache import cached
 from .device import Device, Launch
 from .family import Call
@@ -16,7 +17,7 @@ def choose(call: Call, ways: Sequence[list[Launch]], device: Device) -> list[Lau
     """One of `ways`, which all give the same bits: the fastest on the device, the first where it cannot tell time.
     What they write is not worth keeping.
 
-    Raises DeviceError where a launch fails, or the cache cannot be written.
+    Raises DeviceError where none can be launched, or the cache cannot be written.
     """
     if len(ways) == 1 or not device.tells_time:
         return ways[0]
@@ -30,5 +31,13 @@ def _text(way: Sequence[Launch]) -> str:
 
 
 def _fastest(ways: Sequence[list[Launch]], device: Device) -> int:
-    times = [min(device.timed(way, REPEATS) for _ in range(3)) for way in ways]
-    return times.index(min(times))
+    times: dict[int, int] = {}
+    failure: DeviceError | None = None
+    for index, way in enumerate(ways):
+        try:
+            times[index] = min(device.timed(way, REPEATS) for _ in range(3))
+        except DeviceError as error:
+            failure = failure or error
+    if failure is not None and not times:
+        raise failure
+    return min(times, key=times.__getitem__)

@@ -17,7 +17,7 @@ from .packed import IntegerLayout
 from .source import Kernel
 from .tiles import LOADS, TILES, HopperTile, Tile, ceil_div, choose_tile, load_bytes
 
-MOST = 2**31 - 1
+MOST = 2**31 - 1024
 """Of rows of a matrix, matrices of a batch, and blocks of a grid: kernels count them in 32 bits."""
 _FINISH_THREADS = 256
 _MIN_SPLIT_TILES = 4

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UnsupportedError
+
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh|kernels/(?!vec/vec_(?!cuda))[\w/]+\.h)"$', re.MULTILINE)
 """Of kernels/vec/ the instruction sets of CPUs stay where they are, between #if and #endif."""
 _KERNEL = re.compile(r"^KERNEL\([^()]*, (\w+)\)", re.MULTILINE)
@@ -44,8 +46,11 @@ class Kernel:
 
     def pack(self, **fields: Any) -> np.ndarray[Any, Any]:
         """The parameters as an array without axes; of structs within, a dict or a record. A missing or unknown field is
-        an error."""
-        return np.array(_values(self.params, fields), self.params)
+        an error. Raises UnsupportedError where the kernel has too few bits for a number."""
+        try:
+            return np.array(_values(self.params, fields), self.params)
+        except OverflowError as error:
+            raise UnsupportedError(f"{self.name}: {error}") from error
 
 
 @cache
