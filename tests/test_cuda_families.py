@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +24,6 @@ SCHEDULES = [(0, 0), (0, 3), (3, 1), (5, 2)]
 """Order of warps, and which asynchronous work happens at once."""
 LARGEST = 1 << 14
 """Bytes of operands of the calls that are made again: threads are emulated one by one."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all workers of a parallel run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -31,16 +31,6 @@ SCHEDULES = [(0, 0), (0, 3), (3, 1), (5, 2)]
 LARGE, MEDIUM, SMALL, FLAT = TILES
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all workers of a parallel run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
-        yield
-
-
 @dataclass
 class Problem:
     """Inputs and attributes of qlinear or qconv2d, random, with results spread over all of uint8."""

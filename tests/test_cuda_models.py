@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,16 +30,6 @@ try:
     compiler()
 except DeviceError as error:
     pytest.skip(str(error), allow_module_level=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all workers of a parallel run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
-        yield
 
 
 def noise(*shape: int) -> np.ndarray[Any, Any]:

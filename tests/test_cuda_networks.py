@@ -4,8 +4,7 @@ convolution that the CPU runs by Winograd's method."""
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,16 +23,6 @@ except DeviceError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all workers of a parallel run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
-        yield
 
 
 class Mobile(nn.Module):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,16 +29,6 @@ except DeviceError as error:
 
 (GENERIC,) = (row for row in F32_ROWS if row.isa == "generic")
 LARGE, SMALL, FLAT = FLOAT_TILES
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all workers of a parallel run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_CACHE_DIR", str(folder))
-        yield
 
 
 def noise(*shape: int) -> Any:
