@@ -1,6 +1,6 @@
 // The second half of a step of group_norm, of the family kernels/norm of the CPU: means of groups from the sums of
 // their n channels, or of the squared differences (SQUARED) the reciprocal roots. A warp a group; grid: any number of
-// blocks of 128 threads.
+// blocks.
 #include "norm.cuh"
 #include "reduction.cuh"
 
@@ -13,14 +13,8 @@ struct NormMeansParams {
   float eps;
 };
 
-namespace {
-constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp;
-}
-
-KERNEL(norm_means, kThreads, 1, NormMeansParams) {
-  const int first = static_cast<int>(threadIdx.x) % kWarp * 2;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < p.rows; row += step) {
+KERNEL(norm_means, kWarpRowThreads, 1, NormMeansParams) {
+  for_each_row(p.rows, [&](int64_t row, int first) {
     RowPartials<Sum> partials;
 #pragma unroll 4
     for (int64_t i = first; i - first < p.n; i += kPartials) {
@@ -29,5 +23,5 @@ KERNEL(norm_means, kThreads, 1, NormMeansParams) {
     }
     const float mean = partials.fold() / static_cast<float>(p.elements);
     if (first == 0) p.means[row] = SQUARED ? reciprocal_root(mean, p.eps) : mean;
-  }
+  });
 }

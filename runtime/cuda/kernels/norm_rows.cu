@@ -5,14 +5,10 @@
 
 namespace {
 
-constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp;
-
 template <bool Paired>
 DEVICE void take_rows(const NormCall& p) {
-  const int n = static_cast<int>(p.p.n), first = static_cast<int>(threadIdx.x) % kWarp * 2;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < p.p.outer;
-       row += step) {
+  const int n = static_cast<int>(p.p.n);
+  for_each_row(p.p.outer, [&](int64_t row, int first) {
     const float* x = p.x + row * n;
     Pair v[PAIRS];
 #pragma unroll
@@ -48,12 +44,12 @@ DEVICE void take_rows(const NormCall& p) {
       for (int k = 0; k < 2; ++k) v[j].lane[k] = scaled(v[j].lane[k], mean, factor, weight.lane[k], bias.lane[k]);
       store_pair<Paired>(p.out + row * n, i, n, v[j]);
     }
-  }
+  });
 }
 
 }  // namespace
 
-KERNEL(norm_rows, kThreads, 4, NormCall) {
+KERNEL(norm_rows, kWarpRowThreads, 4, NormCall) {
   const bool affine_paired = is_paired(p.weight, p.p.n) && is_paired(p.bias, p.p.n);
   if (affine_paired && is_paired(p.x, p.p.n) && is_paired(p.out, p.p.n)) {
     take_rows<true>(p);

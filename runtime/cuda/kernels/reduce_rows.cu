@@ -5,14 +5,12 @@
 
 namespace {
 
-constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp, kAtOnce = 8;
+constexpr int kAtOnce = 8;
 
 template <bool Paired>
 DEVICE void take_rows(const ReduceCall& p) {
-  const int64_t n = p.p.n, step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
-  const int first = static_cast<int>(threadIdx.x) % kWarp * 2;
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < p.p.outer;
-       row += step) {
+  const int64_t n = p.p.n;
+  for_each_row(p.p.outer, [&](int64_t row, int first) {
     const float* x = p.x + row * n;
     RowPartials<OP> partials;
     int64_t start = 0;
@@ -29,12 +27,12 @@ DEVICE void take_rows(const ReduceCall& p) {
     }
     const float result = partials.fold();
     if (first == 0) p.out[row] = p.detail ? result / static_cast<float>(n) : result;
-  }
+  });
 }
 
 }  // namespace
 
-KERNEL(reduce_rows, kThreads, 1, ReduceCall) {
+KERNEL(reduce_rows, kWarpRowThreads, 1, ReduceCall) {
   if (is_paired(p.x, p.p.n)) {
     take_rows<true>(p);
   } else {

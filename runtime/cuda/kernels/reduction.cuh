@@ -8,6 +8,19 @@ using namespace rushlight;
 
 constexpr int kWarp = 32;
 
+constexpr int kWarpRowThreads = 128, kRowsAtOnce = kWarpRowThreads / kWarp;
+
+// Calls visit(row, first) for every row in [0, rows), a warp a row; `first`: a lane's first element of 64. Blocks have
+// kWarpRowThreads.
+template <class Visit>
+DEVICE void for_each_row(int64_t rows, Visit visit) {
+  const int first = static_cast<int>(threadIdx.x) % kWarp * 2;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < rows; row += step) {
+    visit(row, first);
+  }
+}
+
 struct alignas(8) Pair {
   float lane[2];
 };

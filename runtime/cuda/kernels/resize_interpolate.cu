@@ -1,7 +1,6 @@
 // Interpolation by TAPS x TAPS taps, of the family kernels/resize of the CPU: WIDTH neighbouring channels a thread.
 // Grid: any number of blocks of 256 threads.
-#include "elementwise.cuh"
-#include "resize.cuh"
+#include "resize_pixels.cuh"
 
 namespace {
 
@@ -13,11 +12,7 @@ struct alignas(4 * WIDTH) Channels {
 
 KERNEL(resize_interpolate, kElementThreads, 1, ResizeCall) {
   const ResizeParams& q = p.p;
-  const int64_t vectors = q.c / WIDTH;
-  for_each_element(q.images * q.oh * q.ow * vectors, [&](int64_t i) {
-    const int64_t pixel = i / vectors, channel = (i - pixel * vectors) * WIDTH;
-    const int64_t row = pixel / q.ow, image = row / q.oh;
-    const Place y = p.rows[row - image * q.oh], x = p.columns[pixel - row * q.ow];
+  for_each_pixel(p, [&](int64_t to, int64_t image, const Place& y, const Place& x, int64_t channel) {
     Channels sum{};
 #pragma unroll
     for (int k = 0; k < TAPS; ++k) {
@@ -32,6 +27,6 @@ KERNEL(resize_interpolate, kElementThreads, 1, ResizeCall) {
 #pragma unroll
       for (int c = 0; c < WIDTH; ++c) sum.of[c] = multiply_add(across.of[c], y.weight[k], sum.of[c]);
     }
-    *reinterpret_cast<Channels*>(p.dst + pixel * q.c + channel) = sum;
+    *reinterpret_cast<Channels*>(p.dst + to) = sum;
   });
 }

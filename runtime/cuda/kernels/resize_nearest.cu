@@ -1,7 +1,6 @@
 // The nearest pixels, of the family kernels/resize of the CPU: WIDTH neighbouring bytes of a pixel a thread. Grid: any
 // number of blocks of 256 threads.
-#include "elementwise.cuh"
-#include "resize.cuh"
+#include "resize_pixels.cuh"
 
 namespace {
 
@@ -13,11 +12,8 @@ struct alignas(WIDTH) Bytes {
 
 KERNEL(resize_nearest, kElementThreads, 1, ResizeCall) {
   const ResizeParams& q = p.p;
-  const int64_t vectors = q.c / WIDTH;
-  for_each_element(q.images * q.oh * q.ow * vectors, [&](int64_t i) {
-    const int64_t pixel = i / vectors, byte = (i - pixel * vectors) * WIDTH;
-    const int64_t row = pixel / q.ow, image = row / q.oh;
-    const int64_t from = (image * q.ih + p.rows[row - image * q.oh]) * q.iw + p.columns[pixel - row * q.ow];
-    *reinterpret_cast<Bytes*>(p.dst + pixel * q.c + byte) = *reinterpret_cast<const Bytes*>(p.src + from * q.c + byte);
+  for_each_pixel(p, [&](int64_t to, int64_t image, Place y, Place x, int64_t byte) {
+    const int64_t from = ((image * q.ih + y) * q.iw + x) * q.c + byte;
+    *reinterpret_cast<Bytes*>(p.dst + to) = *reinterpret_cast<const Bytes*>(p.src + from);
   });
 }

@@ -5,8 +5,6 @@
 
 namespace {
 
-constexpr int kThreads = 128, kRowsAtOnce = kThreads / kWarp;
-
 // Of one row, whose pairs are `v`, or their exponentials.
 template <bool Paired, class Function>
 DEVICE void finish(Function, float sum, float most, Pair (&v)[PAIRS], int64_t row, int first, const SoftmaxCall& p) {
@@ -25,10 +23,8 @@ DEVICE void finish(Function, float sum, float most, Pair (&v)[PAIRS], int64_t ro
 
 template <bool Paired>
 DEVICE void take_rows(const SoftmaxCall& p) {
-  const int n = static_cast<int>(p.p.n), first = static_cast<int>(threadIdx.x) % kWarp * 2;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kRowsAtOnce;
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsAtOnce + threadIdx.x / kWarp; row < p.p.outer;
-       row += step) {
+  const int n = static_cast<int>(p.p.n);
+  for_each_row(p.p.outer, [&](int64_t row, int first) {
     const float* x = p.x + row * n;
     Pair v[PAIRS];
     float most = Maximum::identity;
@@ -53,12 +49,12 @@ DEVICE void take_rows(const SoftmaxCall& p) {
     }
     const float sum = sums.fold();
     finish<Paired>(FUNCTION(), sum, most, v, row, first, p);
-  }
+  });
 }
 
 }  // namespace
 
-KERNEL(softmax_rows, kThreads, 4, SoftmaxCall) {
+KERNEL(softmax_rows, kWarpRowThreads, 4, SoftmaxCall) {
   if (is_paired(p.x, p.p.n) && is_paired(p.out, p.p.n)) {
     take_rows<true>(p);
   } else {
