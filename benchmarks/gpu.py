@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.runtime.cuda.device import download, upload
 from rushlight.runtime.cuda.gpu import GpuDevice
 from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile
 from rushlight.runtime.errors import RushlightError
@@ -108,7 +109,7 @@ def measure(device: GpuDevice, problem: Problem, tile: Tile | HopperTile | None,
     layer = problem.make(device, tile)
     x = np.random.default_rng(1).integers(0, 256, problem.x_shape, np.uint8)
     shape, _ = layer.out_type(x.shape)
-    source, out = device.upload(x), device.upload(np.full(shape, 0xCD, np.uint8))
+    source, out = upload(device, x), upload(device, np.full(shape, 0xCD, np.uint8))
     launches = layer.launches(source.address, x.shape, out.address)
 
     def run() -> None:
@@ -116,7 +117,7 @@ def measure(device: GpuDevice, problem: Problem, tile: Tile | HopperTile | None,
             device.launch(launch)
 
     seconds = median_seconds(device.cupy, run, repeats)
-    got, checked = device.download(out, shape, np.uint8), 1 if problem.op == "qconv2d" else 8
+    got, checked = download(device, out, shape, np.uint8), 1 if problem.op == "qconv2d" else 8
     for part in (slice(0, checked), slice(-checked, None)):
         if not np.array_equal(got[part], problem.reference(x[part])):
             raise RushlightError(f"{problem.name}: {tile} differs from the reference")

@@ -22,7 +22,7 @@ from rushlight.runtime.cuda.axes import (
     parts,
     vector_of,
 )
-from rushlight.runtime.cuda.device import Launch
+from rushlight.runtime.cuda.device import Launch, download, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, HostBuffer, compiler
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.family import Call
@@ -167,7 +167,7 @@ def run(call: Call, device: EmulatedDevice) -> list[Launch]:
 def test_transposes_go_through_tiles(shape: tuple[int, ...], dtype: type, device: EmulatedDevice) -> None:
     images, rows, columns = shape
     x: Array = np.random.default_rng(0).integers(0, 256, shape).astype(dtype) * dtype(37)
-    src, dst = device.upload(x), device.allocate(x.nbytes)
+    src, dst = upload(device, x), device.allocate(x.nbytes)
     row = next(row for row in families()["move"].rows if row.types == f"x{8 * x.itemsize}" and row.op == "copy")
     params = pack_params(
         "move", rank=3, dims=[images, columns, rows], src_stride=[rows * columns, 1, columns],
@@ -175,7 +175,7 @@ def test_transposes_go_through_tiles(shape: tuple[int, ...], dtype: type, device
     )  # fmt: skip
     (launch,) = run(Call(row, params, [src.address, dst.address]), device)
     assert launch.kernel.name == "move_transpose"
-    np.testing.assert_array_equal(device.download(dst, (images, columns, rows), dtype), x.transpose(0, 2, 1))
+    np.testing.assert_array_equal(download(device, dst, (images, columns, rows), dtype), x.transpose(0, 2, 1))
 
 
 def test_float_remainders_are_exact_for_any_bits(device: EmulatedDevice) -> None:
@@ -188,11 +188,11 @@ def test_float_remainders_are_exact_for_any_bits(device: EmulatedDevice) -> None
     a[600:603], b[600:603] = [0.0, -0.0, np.inf], [np.inf, -np.inf, 2.0]
     with np.errstate(invalid="ignore"):
         expected = np.where(np.abs(b) < least, np.float32(np.nan), np.fmod(a, b))  # denormal divisors are zeros
-    buffers: list[HostBuffer] = [device.upload(a), device.upload(b), device.allocate(a.nbytes)]
+    buffers: list[HostBuffer] = [upload(device, a), upload(device, b), device.allocate(a.nbytes)]
     addresses = [buffer.address for buffer in buffers]
     strides = {"rank": 1, "shape": [a.size], "a_strides": [1], "b_strides": [1]}
     run(binary_call("fmod", "f32f32f32", addresses, **strides), device)
-    got = device.download(buffers[2], a.shape, np.float32)
+    got = download(device, buffers[2], a.shape, np.float32)
     nan = np.isnan(expected)
     np.testing.assert_array_equal(np.isnan(got), nan)
     np.testing.assert_array_equal(got[~nan].view(np.uint32), expected[~nan].view(np.uint32))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu_layer import QuantizedLayer
-from rushlight.runtime.cuda.device import Launch
+from rushlight.runtime.cuda.device import Launch, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.source import Kernel
-from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile, choose_tile, load_bytes
+from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile, choose_tile, load_bytes, usable_tiles
 from rushlight.runtime.errors import DeviceError, UnsupportedError
 from rushlight.runtime.ops import Array, get
 
@@ -138,7 +138,7 @@ def test_split_depth_changes_no_bit(splits: int) -> None:
     device = EmulatedDevice(multiprocessors=splits)
     x, weight, scale, bias, residual = problem.inputs
     layer = QuantizedLayer(device, weight, scale, bias, problem.attrs)
-    memory = [device.upload(x), device.allocate(200), device.upload(residual)]
+    memory = [upload(device, x), device.allocate(200), upload(device, residual)]
     launches = layer.launches(memory[0].address, x.shape, *(buffer.address for buffer in memory[1:]))
     assert [launch.grid[0] for launch in launches] == [splits, 1]
     check(problem, multiprocessors=splits)
@@ -183,26 +183,29 @@ def test_depthwise_has_the_bits_of_the_reference(
 CHECKED = """
 import numpy as np
 from benchmarks.gpu_layer import QuantizedLayer
+from rushlight.runtime.cuda.device import upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice
 from rushlight.runtime.cuda.tiles import TILES, HopperTile
 
 device = EmulatedDevice(3, 1, ("-O0", "-fsanitize=address"), multiprocessors=1)
 
-def run(x, weight, tile, offset=0, **attrs):
-    ones = np.ones(weight[0] - offset, np.float32)
-    layer = QuantizedLayer(device, np.ones(weight, np.int8), ones, ones, {"x_zero_point": 3, **attrs}, tile)
-    layer.run(np.ones(x, np.uint8))
+def layer(weight, tile, **attrs):
+    ones = np.ones(weight[0], np.float32)
+    return QuantizedLayer(device, np.ones(weight, np.int8), ones, ones, {"x_zero_point": 3, **attrs}, tile)
 
-run((67, 80), (35, 80), HopperTile())
-run((1, 5, 7, 3), (5, 3, 3, 3), TILES[2], padding=(1, 1, 1, 1))
-run((1, 5, 7, 6), (6, 1, 3, 3), None, groups=6, padding=(1, 1, 1, 1))
+layer((35, 80), HopperTile()).run(np.ones((67, 80), np.uint8))
+layer((5, 3, 3, 3), TILES[2], padding=(1, 1, 1, 1)).run(np.ones((1, 5, 7, 3), np.uint8))
+layer((6, 1, 3, 3), None, groups=6, padding=(1, 1, 1, 1)).run(np.ones((1, 5, 7, 6), np.uint8))
 print("clean", flush=True)
-run((67, 80), (35, 80), HopperTile(), offset=1)
+source, out = upload(device, np.ones((67, 80), np.uint8)), device.allocate(67 * 35 - 1)
+short = layer((35, 80), HopperTile())
+for launch in short.launches(source.address, (67, 80), out.address):
+    device.launch(launch)
 """
 
 
 def test_kernels_stay_in_their_buffers() -> None:
-    """Under AddressSanitizer; the last product, whose scales are one too few, shows that these watch."""
+    """Under AddressSanitizer; the last product, whose result has a byte too few, shows that it watches."""
     library = subprocess.run([compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     if not Path(library.stdout.strip()).is_absolute():
         pytest.skip("the compiler has no AddressSanitizer")
@@ -232,15 +235,19 @@ def test_float_residuals_are_added(tile: Tile | HopperTile) -> None:
     check(problem, tile)
 
 
+def chosen_tile(m: int, n: int, width: int = 16, is_matrix: bool = True, **device: Any) -> Tile | HopperTile:
+    made = EmulatedDevice(multiprocessors=132, **device)
+    return choose_tile(usable_tiles(width, is_matrix, made), m, n, 1, made)
+
+
 def test_tiles_follow_the_size() -> None:
-    device = EmulatedDevice(multiprocessors=132)
-    assert choose_tile(8192, 8192, 1, 16, False, device) == LARGE
-    assert choose_tile(8192, 8192, 1, 16, True, EmulatedDevice(multiprocessors=132, is_hopper=True)) == LARGE
-    assert choose_tile(8192, 8192, 1, 16, False, EmulatedDevice(multiprocessors=132, is_hopper=True)) == HopperTile()
-    assert choose_tile(8192, 8192, 1, 16, False, EmulatedDevice(multiprocessors=132, shared_bytes=64 << 10)) == MEDIUM
-    assert choose_tile(8192, 8192, 1, 1, True, device) == SMALL
-    assert choose_tile(256, 256, 1, 16, False, device) == SMALL
-    assert choose_tile(16, 4096, 1, 16, False, device) == FLAT
+    assert chosen_tile(8192, 8192) == LARGE
+    assert chosen_tile(8192, 8192, is_matrix=False, is_hopper=True) == LARGE
+    assert chosen_tile(8192, 8192, is_hopper=True) == HopperTile()
+    assert chosen_tile(8192, 8192, shared_bytes=64 << 10) == MEDIUM
+    assert chosen_tile(8192, 8192, width=1) == SMALL
+    assert chosen_tile(256, 256) == SMALL
+    assert chosen_tile(16, 4096) == FLAT
     assert [load_bytes(16, 48), load_bytes(32, 24), load_bytes(20), load_bytes(3)] == [16, 8, 4, 1]
 
 

@@ -119,6 +119,14 @@ def test_steps_are_explained() -> None:
     assert all(step.reason == "one result an element; the f32f32 row of GPUs" for step in found.steps)
 
 
+def test_products_are_explained_with_their_tile() -> None:
+    builder = rl.GraphBuilder()
+    x = builder.input("x", np.float32, ("N", 16))
+    builder.output("y", builder.linear(x, noise(24, 16)))
+    (step,) = explain(rl.load(builder.build(), device="cuda-emulated"), {"x": noise(2, 16)}).steps
+    assert (step.kernel, step.tile) == ("gemm_f32f32f32_cuda", "8x32")
+
+
 def test_a_server_runs_models_where_its_settings_say(tmp_path: Path) -> None:
     program = elementwise()
     for name in ("here", "there"):

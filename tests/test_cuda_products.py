@@ -12,7 +12,7 @@ import rushlight as rl
 from rushlight.runtime.cpu.params import pack_params
 from rushlight.runtime.cuda import float_products
 from rushlight.runtime.cuda.backend import cuda_backend
-from rushlight.runtime.cuda.device import Launch
+from rushlight.runtime.cuda.device import Launch, download, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.family import Call, Row
@@ -51,13 +51,13 @@ def on_device(
     raw = pack_params("gemm", **params)
     packed = np.empty(cuda_backend().packed_bytes(row, raw), np.uint8)
     cuda_backend().pack(row, raw, weight, packed)
-    buffers = [None if array is None else device.upload(array) for array in (src, packed, bias, None, residual, out)]
+    buffers = [None if array is None else upload(device, array) for array in (src, packed, bias, None, residual, out)]
     if residual_is_out:
         buffers[4] = buffers[5]
     addresses = [buffer.address if buffer else 0 for buffer in buffers]
     for launch in float_products.launches(Call(row, raw, addresses), device, tile):
         device.launch(launch)
-    return device.download(buffers[5], out.shape, out.dtype)  # type: ignore[arg-type]
+    return download(device, buffers[5], out.shape, out.dtype)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_matrices_of_any_strides_are_packed(src_k: int, src_n: int, batch: tuple
     x, matrices = noise(batch[0] * batch[1], n * k), batch[0] * batch[1]
     steps = {"src_batch": (batch[1] * n * k, n * k), "src_k": src_k, "src_n": src_n}
     raw = pack_params("pack", batch=batch, n=n, k=k, **steps)
-    source, out = device.upload(x), device.allocate(matrices * 2 * 64 * k)
+    source, out = upload(device, x), device.allocate(matrices * 2 * 64 * k)
     first = source.address + (-src_k * (k - 1) * 4 if src_k < 0 else 0)
     for launch in families()["pack"].launches(Call(row, raw, (first, out.address)), device):
         device.launch(launch)
@@ -157,7 +157,7 @@ def test_matrices_of_any_strides_are_packed(src_k: int, src_n: int, batch: tuple
     at = start + np.arange(k)[:, None] * src_k + np.arange(n) * src_n
     expected = np.zeros((matrices, k, 32), np.float32)
     expected[:, :, :n] = x[:, at]
-    np.testing.assert_array_equal(device.download(out, expected.shape, np.float32), expected)
+    np.testing.assert_array_equal(download(device, out, expected.shape, np.float32), expected)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_every_way_of_a_product_gives_the_same_bits() -> None:
         family = families()["gemm"]
         scratch = device.allocate(family.scratch_bytes(Call(row, raw, ()), device))
         arrays = rng.integers(0, 256, (m, k)).astype(dtype), packed, noise(n), noise(n)
-        buffers = [device.upload(array) for array in arrays]
+        buffers = [upload(device, array) for array in arrays]
         results = []
         out = device.allocate(m * n * 4)
         call = Call(row, raw, [*(buffer.address for buffer in buffers), 0, out.address], scratch.address)

@@ -9,7 +9,8 @@ import torch
 import rushlight as rl
 from benchmarks.peers import networks
 from rushlight.runtime.cpu import _core
-from rushlight.runtime.cpu.backend import best_isa, cpu_backend
+from rushlight.runtime.cpu.backend import best_isa
+from rushlight.runtime.cpu.execution import CpuEngine
 from rushlight.runtime.cpu.params import families
 from rushlight.runtime.explain import IDLE, REFERENCE, Explanation, StepReport, explain
 from rushlight.runtime.lower import reasons
@@ -69,7 +70,7 @@ def test_every_step_has_a_reason(steps: list[StepReport]) -> None:
 @pytest.mark.parametrize("op", registry().values(), ids=list(registry()))
 def test_every_operator_has_reasons(op: OpDef) -> None:
     """With its first input given and the others constant, and with all given."""
-    backend = cpu_backend(best_isa())
+    engine = CpuEngine(1, best_isa())
     for case in list(op.cases())[:8]:
         for given in {1, len(case.inputs)}:
             builder = rl.GraphBuilder()
@@ -79,8 +80,8 @@ def test_every_operator_has_reasons(op: OpDef) -> None:
             ]
             for index, value in enumerate(builder.add_node(op.name, values, case.attrs)):
                 builder.output(f"y{index}", value)
-            for step in Plan(prepare(builder.graph, backend), backend).steps:
-                assert step.reason if isinstance(step, ReferenceStep) else reasons.reason(step)
+            for step in Plan(prepare(builder.graph, engine.backend), engine.backend).steps:
+                assert step.reason if isinstance(step, ReferenceStep) else engine.reason(step)
 
 
 def check(found: Explanation) -> None:

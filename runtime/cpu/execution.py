@@ -47,7 +47,7 @@ class CpuEngine:
         return _core.tile(symbol, params)
 
     def reason(self, step: KernelStep) -> str:
-        return reason(step)
+        return reason(step, f"{step.row.isa} has the best {step.row.types} row", has_winograd=True)
 
 
 @cache

@@ -91,8 +91,6 @@ class Device(Protocol):
         """An array with `__cuda_array_interface__` as one that gives DLPack."""
         ...
 
-    def upload(self, array: npt.NDArray[Any]) -> Buffer: ...
-    def download(self, buffer: Any, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]: ...
     def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
         """TensorMap (hopper.cuh) of a matrix of bytes there, its rows `pitch` bytes apart, in tiles of 128 columns."""
         ...
@@ -112,11 +110,26 @@ class Device(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel call. `params`: the kernel's parameter struct, an array without axes. `scratch`: memory for it."""
+    """One kernel call. `params`: the kernel's parameter struct, an array without axes. `tile`: rows and columns of the
+    result that a block computes, 0 where it computes no product."""
 
     kernel: Kernel
     grid: tuple[int, int, int]
     threads: int
     shared_bytes: int
     params: np.ndarray[Any, Any]
-    scratch: Buffer | None = None
+    tile: tuple[int, int] = (0, 0)
+
+
+def upload(device: Device, array: npt.NDArray[Any]) -> Buffer:
+    """A copy of the array in memory of its own."""
+    buffer = device.allocate(array.nbytes)
+    device.write(buffer.address, np.ascontiguousarray(array))
+    return buffer
+
+
+def download(device: Device, buffer: Buffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """What the buffer holds once all work that was queued has ended."""
+    out = np.empty(shape, dtype)
+    device.read(buffer.address, out)
+    return out

@@ -151,16 +151,8 @@ class EmulatedDevice:
             run()
         return (time.perf_counter_ns() - start) // (repeats or 1)
 
-    def upload(self, array: npt.NDArray[Any]) -> HostBuffer:
-        buffer = self.allocate(array.nbytes)
-        buffer.bytes[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        return buffer
-
     def allocate(self, size: int) -> HostBuffer:
         return HostBuffer(size)
-
-    def download(self, buffer: HostBuffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        return np.array(buffer.bytes.view(dtype).reshape(shape))
 
     def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
         fields = (address, columns, rows, pitch, 128, tile_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,10 +36,11 @@ class CudaEngine:
         self.isa = device.arch
         self.backend: CudaBackend = cuda_backend()
         self._lock = threading.Lock()
+        self._tiles: dict[tuple[str, bytes], tuple[int, int]] = {}
 
     def load(self, plan: Plan) -> CudaLoaded:
         with self._lock:
-            return CudaLoaded(plan, self.device, self._lock)
+            return CudaLoaded(plan, self.device, self._lock, self._tiles)
 
     def array(self, value: Any) -> Array | DeviceArray:
         found = find_array(self.device, value)
@@ -48,18 +50,21 @@ class CudaEngine:
         return self.device.peaks()
 
     def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
-        return 0, 0
+        """Of the kernel that was chosen when the call was prepared last."""
+        return self._tiles.get((symbol, params), (0, 0))
 
     def reason(self, step: KernelStep) -> str:
-        return reason(step)
+        return reason(step, f"the {step.row.types} row of GPUs", has_winograd=False)
 
 
 class CudaLoaded:
     """A plan's constants on a device, and the memory of its runs. Executions for other sizes share that memory: it is
-    as large as the largest one needs. Whoever holds `lock` has the device."""
+    as large as the largest one needs. Whoever holds `lock` has the device. `tiles` gets those of prepared calls."""
 
-    def __init__(self, plan: Plan, device: Device, lock: threading.Lock) -> None:
-        self.plan, self.device, self.lock = plan, device, lock
+    def __init__(
+        self, plan: Plan, device: Device, lock: threading.Lock, tiles: dict[tuple[str, bytes], tuple[int, int]]
+    ) -> None:
+        self.plan, self.device, self.lock, self.tiles = plan, device, lock, tiles
         offsets, total = _stacked([array.nbytes for array in plan.constants])
         self._constants = device.allocate(total)
         self.constants = [self._constants.address + offset for offset in offsets]
@@ -96,7 +101,9 @@ class CudaExecution:
         self._generation = 0  # of the memory that launches are prepared for
         graph = loaded.plan.graph
         inputs = [evaluate(value.type.size, binding.sizes) * value.dtype.itemsize for value in graph.inputs]
-        outputs = [array.nbytes for array in new_outputs(loaded.plan, binding)]
+        dtypes = [value.dtype for _, value in graph.outputs]
+        self._results = list(zip(binding.output_shapes, dtypes, strict=True))
+        outputs = [math.prod(shape) * dtype.itemsize for shape, dtype in self._results]
         self._steps: list[NativeStep] = []
         self._faults: dict[int, int] = {}  # step to its fault's index
         for index, step in enumerate(binding.steps):
@@ -116,7 +123,6 @@ class CudaExecution:
     def run(self, inputs: list[Any], times: list[int] | None = None) -> list[Any]:
         """Outputs stay on the device where an input lies there."""
         loaded, device = self._loaded, self._device
-        outputs: list[Any] = new_outputs(loaded.plan, self.binding)
         stay = any(isinstance(array, DeviceArray) for array in inputs)
         with loaded.lock:
             self._prepare()
@@ -126,7 +132,7 @@ class CudaExecution:
                     device.copy(base + offset, array.address, array.nbytes)
                 else:
                     device.write(base + offset, array)
-            inputs_are_read = device.mark()
+            inputs_are_read = device.mark() if stay else None
             faults = np.zeros(len(self._faults), np.int64)
             if self._faults:
                 device.write(base + self._fault, faults)
@@ -144,25 +150,28 @@ class CudaExecution:
             sources = [base + offset for offset in self._outputs]
             for index, location, _ in self.binding.copies:
                 sources[index] = self.address(location)
-            if stay:
-                outputs = [self._kept(source, array) for source, array in zip(sources, outputs, strict=True)]
+            if inputs_are_read is not None:
+                results: list[Any] = [
+                    self._kept(source, *result) for source, result in zip(sources, self._results, strict=True)
+                ]
                 inputs_are_read()  # callers may change or drop them now
             else:
-                for source, array in zip(sources, outputs, strict=True):
+                results = new_outputs(loaded.plan, self.binding)
+                for source, array in zip(sources, results, strict=True):
                     device.read(source, array)
             if self._faults:
                 device.read(base + self._fault, faults)
         for step, index in self._faults.items():
             if faults[index]:
                 raise index_error(self.binding, step)
-        return outputs
+        return results
 
-    def _kept(self, source: int, like: Array) -> DeviceArray:
+    def _kept(self, source: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         """A result in memory of its own on the device."""
-        device = self._device
-        buffer = device.pooled(like.nbytes)
-        device.copy(buffer.address, source, like.nbytes)
-        return DeviceArray(device, buffer.address, like.shape, like.dtype, buffer, device.stream)
+        device, size = self._device, math.prod(shape) * dtype.itemsize
+        buffer = device.pooled(size)
+        device.copy(buffer.address, source, size)
+        return DeviceArray(device, buffer.address, shape, dtype, buffer, device.stream)
 
     def _prepare(self) -> None:
         """Launches for the memory that there is."""
@@ -186,7 +195,10 @@ class CudaExecution:
         row = self._loaded.rows[symbol]
         operands = [self.address(location, index) for location in locations]
         call = Call(row, params, operands, self._loaded.memory.address + self._scratch)
-        return choose(call, families()[row.family].ways(call, self._device), self._device)
+        chosen = choose(call, families()[row.family].ways(call, self._device), self._device)
+        if chosen:
+            self._loaded.tiles[symbol, params] = chosen[0].tile
+        return chosen
 
     def address(self, location: Location, step: int = 0) -> int:
         """Where on the device a location lies, for this step; 0 where there is nothing."""

@@ -16,7 +16,6 @@ import numpy as np
 
 from ..cpu.params import families as cpu_families
 from ..cpu.params import params_dtype
-from ..lower.reasons import ON_GPUS
 from ..ops import Array
 from .device import Device, Launch
 from .source import Kernel
@@ -33,7 +32,7 @@ class Row:
     op: str
     types: str
 
-    isa = ON_GPUS
+    isa = "cuda"
     mr = 0
     nr = 0
 

@@ -9,8 +9,8 @@ import numpy as np
 from .device import Device, Launch
 from .epilogue import batch, epilogue
 from .family import Call, Row
+from .geometry import checked, count, steps, window
 from .packed import FloatLayout
-from .products import checked, count, steps, window
 from .source import Kernel
 from .tiles import FLOAT_TILES, FloatTile, ceil_div, choose_float_tile, load_bytes
 
@@ -51,12 +51,13 @@ def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[
         pitch=packed.pitch,
         depth=packed.depth,
         channels=max(1, fields["k"]),
-        **window(fields),
-        **steps(fields),
+        window=window(fields),
+        steps=steps(fields),
     )
     tiles = ceil_div(m, tile.block_m) * ceil_div(packed.n, tile.block_n)
     blocks = checked(tiles * matrices, "blocks")
-    return [Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes(packed.dtype.itemsize), params)]
+    shared_bytes = tile.shared_bytes(packed.dtype.itemsize)
+    return [Launch(kernel, (blocks, 1, 1), tile.threads, shared_bytes, params, (tile.block_m, tile.block_n))]
 
 
 def ways(call: Call, device: Device) -> list[list[Launch]]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..errors import DeviceError
 from ..execution import Peaks
 from .compile import architecture, compile_kernel, nvrtc
-from .device import Buffer, Launch
+from .device import Launch
 from .source import Kernel
 
 _STAGED_BYTES = 8 << 20
@@ -62,7 +62,7 @@ class GpuDevice:
         try:
             self.cupy: Any = importlib.import_module("cupy")
         except ImportError as error:
-            raise DeviceError("CuPy is not installed: pip install cupy-cuda13x") from error
+            raise DeviceError(f"CuPy cannot be imported ({error}): pip install cupy-cuda13x") from error
         runtime = self.cupy.cuda.runtime
         try:
             count = runtime.getDeviceCount()
@@ -175,17 +175,6 @@ class GpuDevice:
     def foreign(self, array: Any) -> Any:
         with self._working():
             return self.cupy.asarray(array)
-
-    def upload(self, array: npt.NDArray[Any]) -> GpuBuffer:
-        source = np.ascontiguousarray(array)
-        buffer = self.allocate(source.nbytes)
-        self.write(buffer.address, source)
-        return buffer
-
-    def download(self, buffer: Buffer, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        out = np.empty(shape, dtype)
-        self.read(buffer.address, out)
-        return out
 
     def launch(self, launch: Launch) -> None:
         with self._working():

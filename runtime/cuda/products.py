@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
-import numpy as np
-
-from ..errors import UnsupportedError
 from .device import Device, Launch
 from .epilogue import batch, epilogue
 from .family import Call
+from .geometry import checked, count, steps, window
 from .packed import IntegerLayout
 from .source import Kernel
-from .tiles import LOADS, TILES, HopperTile, Tile, ceil_div, choose_tile, load_bytes
+from .tiles import LOADS, TILES, HopperTile, Tile, ceil_div, choose_tile, load_bytes, usable_tiles
 
-MOST = 2**31 - 1024
-"""Of rows of a matrix, matrices of a batch, and blocks of a grid: kernels count them in 32 bits."""
 _FINISH_THREADS = 256
 _MIN_SPLIT_TILES = 4
 """A block works through at least this many tiles of the depth; below, the pipeline hardly fills."""
@@ -62,10 +57,14 @@ class Product:
         steps = [int(fields[name]) for name in ("k", "src_image", "src_row", "src_pixel")]
         return load_bytes(*steps, *(int(step) for step in fields["src_batch"]), self.call.operands[0])
 
-    def tile(self, width: int, device: Device) -> Tile | HopperTile:
+    def tiles_for(self, device: Device) -> list[Tile | HopperTile]:
+        """What may run, largest first."""
         fields = self.call.fields
-        is_matrix = not self.convolves and 0 < fields["k"] <= fields["src_image"]  # whose rows do not overlap
-        return choose_tile(self.m, self.layout.n, self.matrices, width, not is_matrix, device)
+        are_rows = not self.convolves and 0 < fields["k"] <= fields["src_image"]  # which do not overlap
+        return usable_tiles(self.load_bytes, are_rows and self.matrices == 1, device)
+
+    def tile(self, device: Device) -> Tile | HopperTile:
+        return choose_tile(self.tiles_for(device), self.m, self.layout.n, self.matrices, device)
 
     def splits(self, tile: Tile | HopperTile, device: Device) -> int:
         """In how many parts blocks share the depth."""
@@ -76,18 +75,6 @@ class Product:
 
     def tiles(self, tile: Tile | HopperTile) -> int:
         return ceil_div(self.m, tile.block_m) * ceil_div(self.layout.n, tile.block_n)
-
-
-def checked(number: int, what: str) -> int:
-    """Raises UnsupportedError where the kernels cannot count that far."""
-    if number > MOST:
-        raise UnsupportedError(f"{number} {what} in one call on a GPU")
-    return number
-
-
-def count(fields: Any, *names: str) -> int:
-    """The product of these parameters. Raises UnsupportedError where the kernels cannot count that far."""
-    return checked(prod(int(size) for name in names for size in np.atleast_1d(fields[name])), " x ".join(names))
 
 
 def kernels() -> list[Kernel]:
@@ -111,7 +98,7 @@ def launches(call: Call, device: Device, tile: Tile | HopperTile | None = None) 
     product = Product(call)
     if product.elements == 0:
         return []
-    tile = tile or product.tile(product.load_bytes, device)
+    tile = tile or product.tile(device)
     if isinstance(tile, HopperTile):
         return [_hopper(tile, product, device)]
     splits = product.splits(tile, device)
@@ -124,10 +111,8 @@ def ways(call: Call, device: Device) -> list[list[Launch]]:
     product = Product(call)
     if product.elements == 0:
         return [[]]
-    width = product.load_bytes
-    chosen = product.tile(width, device)
-    tiles: list[Tile | HopperTile] = [tile for tile in TILES if tile.may_load(width)]
-    others = [tile for tile in tiles if tile != chosen and tile.shared_bytes <= device.shared_bytes]
+    chosen = product.tile(device)
+    others = [tile for tile in product.tiles_for(device) if tile != chosen]
     return [launches(call, device, tile) for tile in (chosen, *others)]
 
 
@@ -154,11 +139,11 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         matrices=product.matrices,
         channels=layout.k,
         vectors=layout.vectors,
-        **window(fields),
-        **steps(fields),
+        window=window(fields),
+        steps=steps(fields),
     )
     blocks = checked(product.tiles(tile) * product.matrices * splits, "blocks")
-    return Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes, params)
+    return Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes, params, (tile.block_m, tile.block_n))
 
 
 def _finish(product: Product, splits: int, device: Device) -> Launch:
@@ -189,33 +174,4 @@ def _hopper(tile: HopperTile, product: Product, device: Device) -> Launch:
         tiles_k=ceil_div(layout.depth, tile.block_k),
     )
     grid = (min(product.tiles(tile), device.multiprocessors), 1, 1)
-    return Launch(tile.kernel, grid, tile.threads, tile.shared_bytes, params)
-
-
-def window(fields: Any) -> dict[str, Any]:
-    """Where a convolution's taps lie."""
-    return {
-        "height": fields["ih"],
-        "width": fields["iw"],
-        "out_height": fields["oh"],
-        "out_width": fields["ow"],
-        "kernel_height": fields["kh"],
-        "kernel_width": fields["kw"],
-        "stride_h": fields["sh"],
-        "stride_w": fields["sw"],
-        "padding_h": fields["ph"],
-        "padding_w": fields["pw"],
-        "dilation_h": fields["dh"],
-        "dilation_w": fields["dw"],
-    }
-
-
-def steps(fields: Any) -> dict[str, Any]:
-    """What lies between the elements of x that a convolution reads."""
-    return {
-        "image_step": fields["src_image"],
-        "row_step": fields["src_row"],
-        "pixel_step": fields["src_pixel"],
-        "tap_step_h": fields["dh"] * fields["src_row"],
-        "tap_step_w": fields["dw"] * fields["src_pixel"],
-    }
+    return Launch(tile.kernel, grid, tile.threads, tile.shared_bytes, params, (tile.block_m, tile.block_n))

@@ -1,7 +1,8 @@
-"""How the blocks of the integer products work, and which way fits a shape."""
+"""How the blocks of products work, and which way fits a shape."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .device import Device
@@ -127,17 +128,23 @@ class HopperTile:
         return Kernel("qgemm_sm90", (("STAGES", self.stages),))
 
 
-def choose_tile(m: int, n: int, matrices: int, width: int, convolve: bool, device: Device) -> Tile | HopperTile:
-    """The largest tile that gives every multiprocessor a block and is not mostly outside of the result; a flat one for
-    few rows. `width`: bytes of a copy of x."""
-    tiles: list[Tile | HopperTile] = [tile for tile in TILES[:-1] if tile.may_load(width)]
-    if device.is_hopper and not convolve and matrices == 1 and width == 16:
+def usable_tiles(width: int, is_matrix: bool, device: Device) -> list[Tile | HopperTile]:
+    """What may run, largest first. `width`: bytes of a copy of x. `is_matrix`: one product of dense rows that do not
+    overlap."""
+    tiles: list[Tile | HopperTile] = [tile for tile in TILES if tile.may_load(width)]
+    if device.is_hopper and is_matrix and width == 16:
         tiles.insert(0, HopperTile())
-    fitting = [tile for tile in tiles if tile.shared_bytes <= device.shared_bytes]
-    if m <= TILES[-1].block_m:
-        return TILES[-1]
-    for tile in fitting:
+    return [tile for tile in tiles if tile.shared_bytes <= device.shared_bytes]
+
+
+def choose_tile(tiles: Sequence[Tile | HopperTile], m: int, n: int, matrices: int, device: Device) -> Tile | HopperTile:
+    """Of `usable_tiles` the largest that gives every multiprocessor a block and is not mostly outside of the result;
+    the last, flat one for few rows."""
+    *tall, flat = tiles
+    if m <= flat.block_m or not tall:
+        return flat
+    for tile in tall:
         blocks = ceil_div(m, tile.block_m) * ceil_div(n, tile.block_n) * matrices
         if blocks >= device.multiprocessors and n > tile.block_n // 2:
             return tile
-    return fitting[-1]
+    return tall[-1]

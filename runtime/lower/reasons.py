@@ -8,21 +8,29 @@ from ..plan.lowering import KernelStep
 from ..types import Dim
 from .winograd import why_direct
 
-ON_GPUS = "cuda"
-"""The instruction set that rows of GPUs name: one row for every kind of them."""
 
-
-def reason(step: KernelStep) -> str:
-    """One line."""
+def reason(step: KernelStep, row: str, *, has_winograd: bool) -> str:
+    """One line. `row`: why the family's row is this one. `has_winograd`: whether the step's backend has kernels of
+    Winograd's method, so that a convolution without them needs a reason."""
     why = _FAMILIES.get(step.family)
     parts = [why(step) if callable(why) else why] if why else []
+    if step.family == "gemm" and has_winograd:
+        parts[0] += _why_direct(step)
     if step.family == "gemm" and "f16" in step.row.types:
         parts.append("weights of 16 bits, widened when they are read")
     if step.node.origin:
         parts.insert(0, f"part of {step.node.origin}, which has no kernel")
-    is_only = step.row.isa == ON_GPUS
-    best = f"the {step.row.types} row of GPUs" if is_only else f"{step.row.isa} has the best {step.row.types} row"
-    return "; ".join([*parts, best])
+    return "; ".join([*parts, row])
+
+
+def _why_direct(step: KernelStep) -> str:
+    """Of a 3 x 3 convolution why it does not run by Winograd's method, of others nothing."""
+    node = step.node
+    weight = node.inputs[1]
+    if "groups" not in node.attrs or weight is None or weight.stored is None or weight.shape[2:] != (3, 3):
+        return ""
+    height, width = node.output.shape[1:3]
+    return f", direct: {why_direct(node.attrs, weight.stored, height, width, step.row.isa)}"
 
 
 def _gemm(step: KernelStep) -> str:
@@ -35,13 +43,9 @@ def _gemm(step: KernelStep) -> str:
         return "product with weights packed at load"
     weight = node.inputs[1]
     assert weight is not None
-    assert weight.stored is not None
     (kh, kw), groups = weight.shape[2:], node.attrs["groups"]
     text = "1x1 convolution: one product over all pixels" if kh == kw == 1 else f"{kh}x{kw} convolution by its taps"
     text += f", {groups} groups" if groups > 1 else ""
-    if (kh, kw) == (3, 3) and step.row.isa != ON_GPUS:  # which have no kernel of Winograd's method
-        height, width = node.output.shape[1:3]
-        text += f", direct: {why_direct(node.attrs, weight.stored, height, width, step.row.isa)}"
     return text
 
 

@@ -10,12 +10,11 @@ import pytest
 
 from rushlight.runtime.cpu import _core
 from rushlight.runtime.cpu.backend import cpu_backend
-from rushlight.runtime.cpu.execution import CpuExecution
+from rushlight.runtime.cpu.execution import CpuEngine, CpuExecution
 from rushlight.runtime.cpu.params import pack_params
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.lower.activation import KINDS
 from rushlight.runtime.lower.gemm import NEUTRAL
-from rushlight.runtime.lower.reasons import reason
 from rushlight.runtime.lower.winograd import choose_exact_tile, why_direct
 from rushlight.runtime.plan import Plan
 from rushlight.runtime.plan.lowering import KernelStep
@@ -228,7 +227,9 @@ def test_lowering(types: str) -> None:
         assert isinstance(step, KernelStep)
         family = "gemm" if isa == "amxint8" else "winograd"
         assert (step.family, step.row.types, step.row.isa) == (family, types, isa)
-        assert ("tile registers" if isa == "amxint8" else "25% of the multiplications") in reason(step)
+        assert ("tile registers" if isa == "amxint8" else "25% of the multiplications") in CpuEngine(1, isa).reason(
+            step
+        )
         given = [
             np.random.default_rng(4).integers(0, 256, (3, 20, 20, 128), np.uint8).astype(d) for d in ("uint8", dtype)
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rushlight.runtime.cuda.backend import cuda_backend
-from rushlight.runtime.cuda.device import Device, Launch
+from rushlight.runtime.cuda.device import Device, Launch, upload
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.family import Call, Row
 
@@ -25,7 +25,7 @@ class Guarded:
         self._inside = slice(GUARD + shift, GUARD + shift + len(content))
         self._image = np.full(self._inside.stop + GUARD, PATTERN, np.uint8)
         self._image[self._inside] = np.frombuffer(content, np.uint8)
-        self._buffer = device.upload(self._image)
+        self._buffer = upload(device, self._image)
         self.address = self._buffer.address + self._inside.start
 
     def content(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..device import Device, Launch
 from ..family import Call, Family, Row, rows_of
+from ..geometry import checked
 from ..source import Kernel
 
 _QUERIES = (32, 16)
@@ -48,7 +49,10 @@ def _scratch_bytes(call: Call, device: Device) -> int:
 
 
 def _launches(call: Call, device: Device) -> list[Launch]:
+    for name in ("lq", "lk", "d", "dv"):
+        checked(int(call.fields[name]), name)
     queries, blocks, shared_bytes, outside = _plan(call, device)
+    checked(blocks, "blocks")
     if blocks == 0 or call.fields["dv"] == 0:
         return []
     argument = call.argument(call.scratch if outside else 0, _pitch(call))

@@ -10,8 +10,8 @@ from ...ops import Array
 from ..device import Device, Launch
 from ..epilogue import epilogue
 from ..family import Call, Family, Row, rows_of
+from ..geometry import checked, window
 from ..packed import DepthwiseLayout
-from ..products import checked, window
 from ..source import Kernel
 from ..tiles import ceil_div
 
@@ -42,7 +42,7 @@ def _launches(call: Call, device: Device) -> list[Launch]:
         work=work,
         pixel=fields["src_pixel"],
         zero_point=fields["src_zero_point"],
-        **window(fields),
+        window=window(fields),
     )
     blocks = checked(ceil_div(work, _THREADS), "blocks")
     return [Launch(kernel, (blocks, 1, 1), _THREADS, 0, params)]

@@ -2,6 +2,7 @@
 // one row in four channels. Grid: (ceil(work / 128)), 128 threads.
 #pragma once
 #include "epilogue.cuh"
+#include "window.cuh"
 
 struct DepthwiseParams {
   const void* x;
@@ -10,18 +11,7 @@ struct DepthwiseParams {
   int64_t work;   // images * out_height * ceil(out_width / COLUMNS) * ceil(channels / 4)
   int64_t pixel;  // elements of x from pixel to pixel; rows and images are dense
   int32_t zero_point;
-  int32_t height;
-  int32_t width;
-  int32_t out_height;
-  int32_t out_width;
-  int32_t kernel_height;
-  int32_t kernel_width;
-  int32_t stride_h;
-  int32_t stride_w;
-  int32_t padding_h;
-  int32_t padding_w;
-  int32_t dilation_h;
-  int32_t dilation_w;
+  Window window;
 };
 
 constexpr int kDepthwiseThreads = 128;
@@ -33,15 +23,15 @@ struct Strip {
 };
 
 DEVICE Strip find_strip(const DepthwiseParams& p, int64_t index) {
-  const int quads = (p.epilogue.columns + 3) / 4, strips = (p.out_width + COLUMNS - 1) / COLUMNS;
+  const int quads = (p.epilogue.columns + 3) / 4, strips = (p.window.out_width + COLUMNS - 1) / COLUMNS;
   Strip s;
   s.channel = static_cast<int>(index % quads) * 4;
   s.channels = p.epilogue.columns - s.channel < 4 ? p.epilogue.columns - s.channel : 4;
   index /= quads;
   s.ow = static_cast<int>(index % strips) * COLUMNS;
   index /= strips;
-  s.oh = static_cast<int>(index % p.out_height);
-  s.image = index / p.out_height;
+  s.oh = static_cast<int>(index % p.window.out_height);
+  s.image = index / p.window.out_height;
   return s;
 }
 
@@ -49,16 +39,17 @@ DEVICE Strip find_strip(const DepthwiseParams& p, int64_t index) {
 // outside of the result.
 template <class Begin, class Visit>
 DEVICE void for_each_tap(const DepthwiseParams& p, const Strip& s, Begin begin, Visit visit) {
-  for (int kh = 0; kh < p.kernel_height; ++kh) {
-    const int ih = s.oh * p.stride_h - p.padding_h + kh * p.dilation_h;
-    const bool is_row = ih >= 0 && ih < p.height;
-    const int64_t row = (s.image * p.height + ih) * p.width;
-    for (int kw = 0; kw < p.kernel_width; ++kw) {
-      begin(kh * p.kernel_width + kw);
+  for (int kh = 0; kh < p.window.kernel_height; ++kh) {
+    const int ih = s.oh * p.window.stride_h - p.window.padding_h + kh * p.window.dilation_h;
+    const bool is_row = ih >= 0 && ih < p.window.height;
+    const int64_t row = (s.image * p.window.height + ih) * p.window.width;
+    for (int kw = 0; kw < p.window.kernel_width; ++kw) {
+      begin(kh * p.window.kernel_width + kw);
 #pragma unroll
       for (int i = 0; i < COLUMNS; ++i) {
-        const int iw = (s.ow + i) * p.stride_w - p.padding_w + kw * p.dilation_w;
-        visit(i, is_row && iw >= 0 && iw < p.width && s.ow + i < p.out_width, (row + iw) * p.pixel + s.channel);
+        const int iw = (s.ow + i) * p.window.stride_w - p.window.padding_w + kw * p.window.dilation_w;
+        visit(i, is_row && iw >= 0 && iw < p.window.width && s.ow + i < p.window.out_width,
+              (row + iw) * p.pixel + s.channel);
       }
     }
   }
@@ -78,7 +69,7 @@ DEVICE Whole load_quad(const T* p, int valid) {
 }
 
 DEVICE int64_t pixel_of(const DepthwiseParams& p, const Strip& s, int i) {
-  return (s.image * p.out_height + s.oh) * p.out_width + s.ow + i;
+  return (s.image * p.window.out_height + s.oh) * p.window.out_width + s.ow + i;
 }
 
 struct alignas(16) Quad {
@@ -92,7 +83,7 @@ DEVICE void store_floats(const DepthwiseParams& p, const Strip& s, Value value) 
   float* out = static_cast<float*>(e.out) + s.channel;
 #pragma unroll
   for (int i = 0; i < COLUMNS; ++i) {
-    if (s.ow + i >= p.out_width) break;
+    if (s.ow + i >= p.window.out_width) break;
     const int64_t pixel = pixel_of(p, s, i);
     Quad v;
 #pragma unroll
@@ -119,7 +110,7 @@ DEVICE void store_floats(const DepthwiseParams& p, const Strip& s, Value value) 
 #pragma unroll 1
   for (int index = 0; index < COLUMNS * 4; ++index) {
     const int i = index / 4, j = index % 4;
-    if (s.ow + i >= p.out_width || j >= s.channels) continue;
+    if (s.ow + i >= p.window.out_width || j >= s.channels) continue;
     float* to = out + pixel_of(p, s, i) * e.out_row + j;
     *to = apply_curve(e, *to);
   }

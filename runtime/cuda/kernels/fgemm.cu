@@ -12,34 +12,20 @@
 //   WEIGHT                      32, or 16 for IEEE halves, 17 for bfloat16
 // Grid: (tiles * matrices); threads and bytes of shared memory: kThreads, STAGES * kStageBytes.
 #include "epilogue.cuh"
+#include "window.cuh"
 
 struct FgemmParams {
   const float* x;
   const void* weight;  // [matrices, depth, pitch]
   Epilogue epilogue;
   Batch batch;
-  int64_t image_step;  // elements of x from image to image, from row to row, from pixel to pixel
-  int64_t row_step;
-  int64_t pixel_step;
-  int64_t tap_step_h;  // dilation_h * row_step
-  int64_t tap_step_w;
+  Steps steps;
   int32_t m;
   int32_t n;
   int32_t pitch;     // n rounded up to a multiple of 16
   int32_t depth;     // taps * channels
   int32_t channels;  // at least 1
-  int32_t height;
-  int32_t width;
-  int32_t out_height;
-  int32_t out_width;
-  int32_t kernel_height;
-  int32_t kernel_width;
-  int32_t stride_h;
-  int32_t stride_w;
-  int32_t padding_h;
-  int32_t padding_w;
-  int32_t dilation_h;
-  int32_t dilation_w;
+  Window window;
 };
 
 namespace {
@@ -66,7 +52,7 @@ DEVICE void advance(const FgemmParams& p, Tap& tap, int channels) {
   tap.channel += channels;
   while (tap.channel >= p.channels) {
     tap.channel -= p.channels;
-    if (++tap.w < p.kernel_width) continue;
+    if (++tap.w < p.window.kernel_width) continue;
     tap.w = 0;
     ++tap.h;
   }
@@ -127,10 +113,11 @@ KERNEL(fgemm, kThreads, kBlocks, FgemmParams) {
   // Each thread copies a part of one row of x and the same columns of several rows of the weights.
   const int x_row = thread / kThreadsARow, x_part = thread % kThreadsARow * kRun;
   const int m = m0 + x_row < p.m ? m0 + x_row : p.m - 1;
-  const int ow = m % p.out_width, oh = m / p.out_width % p.out_height, image = m / p.out_width / p.out_height;
-  const int top = oh * p.stride_h - p.padding_h, left = ow * p.stride_w - p.padding_w;
+  const int ow = m % p.window.out_width, oh = m / p.window.out_width % p.window.out_height,
+            image = m / p.window.out_width / p.window.out_height;
+  const int top = oh * p.window.stride_h - p.window.padding_h, left = ow * p.window.stride_w - p.window.padding_w;
   const float* x =
-      p.x + skip(p.batch, p.batch.src, matrix) + image * p.image_step + top * p.row_step + left * p.pixel_step;
+      p.x + skip(p.batch, p.batch.src, matrix) + image * p.steps.image + top * p.steps.row + left * p.steps.pixel;
   Tap tap = {0, 0, 0};
   advance(p, tap, x_part);
   const int weight_row = thread / kCopiesARow, weight_column = thread % kCopiesARow * kColumnsACopy;
@@ -145,10 +132,11 @@ KERNEL(fgemm, kThreads, kBlocks, FgemmParams) {
     float* dst = reinterpret_cast<float*>(tile_x) + x_row * kPitchX + x_part;
 #pragma unroll
     for (int i = 0; i < kRun; i += LOAD) {
-      const int ih = top + tap.h * p.dilation_h, iw = left + tap.w * p.dilation_w;
-      const bool inside = k0 + x_part + i < p.depth && static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.height) &&
-                          static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.width);
-      const float* src = x + tap.h * p.tap_step_h + tap.w * p.tap_step_w + tap.channel;
+      const int ih = top + tap.h * p.window.dilation_h, iw = left + tap.w * p.window.dilation_w;
+      const bool inside = k0 + x_part + i < p.depth &&
+                          static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.window.height) &&
+                          static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.window.width);
+      const float* src = x + tap.h * p.steps.tap_h + tap.w * p.steps.tap_w + tap.channel;
       copy_async_or_zero<LOAD * 4>(dst + i, inside ? src : p.x, inside);
       advance(p, tap, LOAD);
     }

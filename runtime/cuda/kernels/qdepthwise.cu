@@ -9,7 +9,7 @@ DEVICE void store_bytes(const DepthwiseParams& p, const Strip& s, const Channel 
   const Epilogue& e = p.epilogue;
 #pragma unroll
   for (int i = 0; i < COLUMNS; ++i) {
-    if (s.ow + i >= p.out_width) break;
+    if (s.ow + i >= p.window.out_width) break;
     const int64_t pixel = pixel_of(p, s, i);
     uint32_t residual = 0, word = 0;
     if (e.residual != nullptr) {

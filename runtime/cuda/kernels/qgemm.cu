@@ -14,6 +14,7 @@
 // Grid: (tiles * matrices * splits); WARPS_M * WARPS_N * 32 threads; max(STAGES * (BLOCK_M + BLOCK_N) * BLOCK_K,
 // BLOCK_M * (BLOCK_N + 16)) bytes of shared memory.
 #include "tile_store.cuh"
+#include "window.cuh"
 
 struct QgemmParams {
   const uint8_t* x;
@@ -22,11 +23,7 @@ struct QgemmParams {
   int32_t* partial;            // [splits, matrices, m, n] where splits > 1, which takes BLOCK_M of at most 64
   Epilogue epilogue;
   Batch batch;
-  int64_t image_step;  // bytes of x from image to image, from row to row, from pixel to pixel
-  int64_t row_step;
-  int64_t pixel_step;
-  int64_t tap_step_h;  // dilation_h * row_step
-  int64_t tap_step_w;
+  Steps steps;
   int32_t m;
   int32_t n;      // output channels
   int32_t pitch;  // at least tiles_k * BLOCK_K, a multiple of 16
@@ -35,18 +32,7 @@ struct QgemmParams {
   int32_t matrices;
   int32_t channels;
   int32_t vectors;  // ceil(channels / 16)
-  int32_t height;
-  int32_t width;
-  int32_t out_height;
-  int32_t out_width;
-  int32_t kernel_height;
-  int32_t kernel_width;
-  int32_t stride_h;
-  int32_t stride_w;
-  int32_t padding_h;
-  int32_t padding_w;
-  int32_t dilation_h;
-  int32_t dilation_w;
+  Window window;
 };
 
 namespace {
@@ -82,26 +68,27 @@ DEVICE void locate(const QgemmParams& p, const uint8_t* x, Rows& rows, int first
     int m = first + i * kRowsAtOnce;
     if (m >= p.m) m = p.m - 1;
     if (CONVOLVE) {
-      const int ow = m % p.out_width, oh = m / p.out_width % p.out_height, image = m / p.out_width / p.out_height;
-      rows.top[i] = oh * p.stride_h - p.padding_h;
-      rows.left[i] = ow * p.stride_w - p.padding_w;
-      rows.start[i] = x + image * p.image_step + rows.top[i] * p.row_step + rows.left[i] * p.pixel_step;
+      const int ow = m % p.window.out_width, oh = m / p.window.out_width % p.window.out_height,
+                image = m / p.window.out_width / p.window.out_height;
+      rows.top[i] = oh * p.window.stride_h - p.window.padding_h;
+      rows.left[i] = ow * p.window.stride_w - p.window.padding_w;
+      rows.start[i] = x + image * p.steps.image + rows.top[i] * p.steps.row + rows.left[i] * p.steps.pixel;
     } else {
       rows.top[i] = rows.left[i] = 0;
-      rows.start[i] = x + m * p.image_step;
+      rows.start[i] = x + m * p.steps.image;
     }
   }
   const int tap = vector / p.vectors;
   rows.vector = vector % p.vectors;
-  rows.tap_h = CONVOLVE ? tap / p.kernel_width : tap;
-  rows.tap_w = CONVOLVE ? tap % p.kernel_width : 0;
+  rows.tap_h = CONVOLVE ? tap / p.window.kernel_width : tap;
+  rows.tap_w = CONVOLVE ? tap % p.window.kernel_width : 0;
 }
 
 DEVICE void advance(const QgemmParams& p, Rows& rows) {
   rows.vector += kVectors;
   while (rows.vector >= p.vectors) {
     rows.vector -= p.vectors;
-    if (CONVOLVE && ++rows.tap_w < p.kernel_width) continue;
+    if (CONVOLVE && ++rows.tap_w < p.window.kernel_width) continue;
     rows.tap_w = 0;
     ++rows.tap_h;
   }
@@ -109,13 +96,13 @@ DEVICE void advance(const QgemmParams& p, Rows& rows) {
 
 DEVICE void copy_x(const QgemmParams& p, const Rows& rows, unsigned char* tile, int row, int vector) {
   const int channel = rows.vector * 16;
-  const int64_t tap = CONVOLVE ? rows.tap_h * p.tap_step_h + rows.tap_w * p.tap_step_w : 0;
-  const bool is_tap = rows.tap_h < p.kernel_height;
+  const int64_t tap = CONVOLVE ? rows.tap_h * p.steps.tap_h + rows.tap_w * p.steps.tap_w : 0;
+  const bool is_tap = rows.tap_h < p.window.kernel_height;
 #pragma unroll
   for (int i = 0; i < kRowsX; ++i) {
-    const int ih = rows.top[i] + rows.tap_h * p.dilation_h, iw = rows.left[i] + rows.tap_w * p.dilation_w;
-    const bool inside = is_tap && (!CONVOLVE || (static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.height) &&
-                                                 static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.width)));
+    const int ih = rows.top[i] + rows.tap_h * p.window.dilation_h, iw = rows.left[i] + rows.tap_w * p.window.dilation_w;
+    const bool inside = is_tap && (!CONVOLVE || (static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.window.height) &&
+                                                 static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.window.width)));
     const uint8_t* src = rows.start[i] + tap + channel;
     unsigned char* dst = tile + place(row + i * kRowsAtOnce, vector);
     if constexpr (LOAD_BYTES == 1) {
