@@ -27,7 +27,9 @@ def choose(call: Call, ways: Sequence[list[Launch]], device: Device) -> list[Lau
 
 
 def _text(way: Sequence[Launch]) -> str:
-    return "".join(f"{launch.kernel.source}{launch.kernel.macros}{launch.grid}{launch.threads}" for launch in way)
+    kernels = dict.fromkeys(launch.kernel for launch in way)
+    sources = "".join(f"{kernel.source}{kernel.macros}" for kernel in kernels)
+    return sources + "".join(f"{launch.kernel}{launch.grid}{launch.threads}" for launch in way)
 
 
 def _fastest(ways: Sequence[list[Launch]], device: Device) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -141,3 +142,33 @@ class DepthwiseLayout:
         rows = out[: self.size].view(self.dtype).reshape(self.taps, self.pitch)
         rows[:, : self.channels] = source(src, self.dtype, self.channels, self.taps).T
         rows[:, self.channels :] = 0
+
+
+@dataclass(frozen=True)
+class RecurrentLayout:
+    """[depth / d][gates][units, padded to a multiple of 16][d] of int8 or float32, d numbers of 16 bytes; the padded
+    depth changes no sum."""
+
+    gates: int
+    hidden: int
+    dtype: np.dtype[Any]
+
+    @property
+    def pitch(self) -> int:
+        return ceil_div(self.hidden, 16) * 16
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        numbers = _VECTOR // self.dtype.itemsize
+        return ceil_div(self.hidden, numbers), self.gates, self.pitch, numbers
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+    def pack(self, src: Array, out: Array) -> None:
+        vectors, gates, pitch, numbers = self.shape
+        padded = np.full((gates, pitch, vectors * numbers), -0.0, self.dtype)
+        padded[:, : self.hidden, : self.hidden] = source(src, self.dtype, gates, self.hidden, self.hidden)
+        to = out[: self.size].view(self.dtype).reshape(self.shape)
+        to[:] = padded.reshape(gates, pitch, vectors, numbers).transpose(2, 0, 1, 3)

@@ -100,7 +100,7 @@ def _lower_direction(
         if state is not None:
             operands[name] = At(state, offset)
     time = None
-    if is_layer and directions == 1:
+    if is_layer and directions == 1 and row.mr:
         states = {name: last for name, last in (("h0", "hn"), ("c0", "cn")) if name in operands}
         tasks = floordiv(batch + row.mr - 1, row.mr)
         time = Recurrence(steps, tasks, bool(params["is_reverse"]), pitches, states)

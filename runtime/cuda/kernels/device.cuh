@@ -112,6 +112,12 @@ RL_MULTIPLY_BYTES(multiply_u8u8, "u8", "u8")
 RL_MULTIPLY_BYTES(multiply_s8u8, "s8", "u8")
 #undef RL_MULTIPLY_BYTES
 
+// sum + the products of four 16-bit numbers, two a word, and the four bytes of `bytes`, all with signs.
+DEVICE int multiply_words(uint32_t first, uint32_t second, uint32_t bytes, int sum) {
+  sum = __dp2a_lo(static_cast<int>(first), static_cast<int>(bytes), sum);
+  return __dp2a_hi(static_cast<int>(second), static_cast<int>(bytes), sum);
+}
+
 DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 DEVICE int round_to_int(float x) { return __float2int_rn(x); }
 DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
@@ -156,3 +162,8 @@ DEVICE int renew(int value) {
 }
 
 #endif
+
+// The most that a thread reads or writes at once.
+struct alignas(16) Vector16 {
+  uint32_t word[4];
+};

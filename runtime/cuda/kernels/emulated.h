@@ -154,6 +154,15 @@ DEVICE float shuffle(float value, int lane) {
   return __builtin_bit_cast(float, shuffle(__builtin_bit_cast(uint32_t, value), lane));
 }
 
+DEVICE int multiply_words(uint32_t first, uint32_t second, uint32_t bytes, int sum) {
+  uint32_t total = static_cast<uint32_t>(sum);
+  for (int i = 0; i < 4; ++i) {
+    const auto word = static_cast<int16_t>((i < 2 ? first : second) >> i % 2 * 16);
+    total += static_cast<uint32_t>(word * static_cast<int8_t>(bytes >> i * 8));
+  }
+  return static_cast<int>(total);
+}
+
 DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
 DEVICE float maximum(float a, float b) { return std::fmax(a, b); }

@@ -24,10 +24,6 @@ struct Epilogue {
   float high;
 };
 
-struct alignas(16) Vector16 {
-  uint32_t word[4];
-};
-
 struct alignas(8) Pair {
   float left, right;
 };

@@ -72,10 +72,10 @@ struct Lstm {
 
   static RL_INLINE void finish(const RnnParams& p, const float* sums, float* c, float* y, int64_t unit) {
     const int n = lanes(p, unit);
-    const V input = product(sigmoid_fraction(load(sums)), tanh_fraction(load(sums + 2 * kWidth)));
-    const V state = fma(value(sigmoid_fraction(load(sums + kWidth))), load_n(c + unit, n), input);
-    store_n(c + unit, state, n);
-    store_n(y + unit, product(sigmoid_fraction(load(sums + 3 * kWidth)), tanh_fraction(state)), n);
+    const LstmState state = lstm_state(load(sums), load(sums + kWidth), load(sums + 2 * kWidth),
+                                       load(sums + 3 * kWidth), load_n(c + unit, n));
+    store_n(c + unit, state.c, n);
+    store_n(y + unit, state.h, n);
   }
 };
 
@@ -106,7 +106,7 @@ struct Gru {
           const V reset = value(sigmoid_fraction(load(sums))), z = value(sigmoid_fraction(load(sums + kWidth)));
           if (p.linear_before_reset) {
             const V inner = fma(reset, load(sums + 2 * kWidth), Inputs::at(p, rows.x[r], 2, unit));
-            finish(rows.h[r] + unit, rows.y[r] + unit, z, inner, n);
+            store_n(rows.y[r] + unit, gru_state(z, inner, load_n(rows.h[r] + unit, n)), n);
           } else {
             store_n(rows.reset[r] + unit, reset * load_n(rows.h[r] + unit, n), n);
             store_n(rows.y[r] + unit, z, n);
@@ -131,7 +131,8 @@ struct Gru {
           const int64_t unit = (tile + t) * kWidth;
           const int n = lanes(p, unit);
           const V inner = Inputs::at(p, rows.x[r], 2, unit) + load(rows.sums[r] + (t * 3 + 2) * kWidth);
-          finish(rows.h[r] + unit, rows.y[r] + unit, load_n(rows.y[r] + unit, n), inner, n);
+          const V z = load_n(rows.y[r] + unit, n);
+          store_n(rows.y[r] + unit, gru_state(z, inner, load_n(rows.h[r] + unit, n)), n);
         }
     }
   }
@@ -149,12 +150,6 @@ struct Gru {
         store(sums + kWidth, Inputs::at(p, rows.x[r], 1, unit));
         store(sums + 2 * kWidth, bias ? load_n(bias + unit, n) : zero());
       }
-  }
-
-  // h of the tile, given its gate z and what goes into tanh.
-  static RL_INLINE void finish(const float* h, float* y, V z, V inner, int n) {
-    const Fraction m = tanh_fraction(inner);
-    store_n(y, fma(z, load_n(h, n), ((set(1.0f) - z) * m.over) / m.under), n);
   }
 };
 

@@ -1,5 +1,6 @@
-// Sigmoid and tanh as fractions, for ISA files: what multiplies them shares their division. Both are
-// tanh(x) = x p(x^2) / q(x^2), minimax on |x| <= 9 with relative error 2^-25.5, all coefficients positive.
+// Sigmoid and tanh as fractions, for ISA files and CUDA kernels: what multiplies them shares their division. Both are
+// tanh(x) = x p(x^2) / q(x^2), minimax on |x| <= 9 with relative error 2^-25.5, all coefficients positive. And what
+// cells make of the sums of their gates.
 #pragma once
 
 #include "kernels/vec/math.h"
@@ -37,6 +38,23 @@ RL_INLINE Fraction sigmoid_fraction(V x) {
   const V square = x * x;
   const V q = polynomial(square, under);
   return {fma(set(0.5f), q, x * polynomial(square, over)), q};
+}
+
+struct LstmState {
+  V c, h;
+};
+
+// After a step, from the sums of the gates i, f, g, o and the c before.
+RL_INLINE LstmState lstm_state(V i, V f, V g, V o, V c) {
+  const V input = product(sigmoid_fraction(i), tanh_fraction(g));
+  const V state = fma(value(sigmoid_fraction(f)), c, input);
+  return {state, product(sigmoid_fraction(o), tanh_fraction(state))};
+}
+
+// h after a step, from its gate z, what goes into tanh, and the h before.
+RL_INLINE V gru_state(V z, V inner, V h) {
+  const Fraction m = tanh_fraction(inner);
+  return fma(z, h, ((set(1.0f) - z) * m.over) / m.under);
 }
 
 }  // namespace
