@@ -31,16 +31,21 @@ class _Costs:
     """Of a weight of the direct sum."""
     gain: float
     """How much cheaper it must be: the transformed weights take 1.8 (a tile of 2) to 8 times the memory."""
+    memory: int
+    """What a transformed weight beyond `_CHEAP` may cost in time if a smaller tile saves it: a price, not measured."""
 
 
-_FLOAT = _Costs(product=1, transform=8, fetch=9, fetch_direct=9, gain=1.1)
-_WORDS = _Costs(product=1, transform=13, fetch=9, fetch_direct=9, gain=1.1)
+_FLOAT = _Costs(product=1, transform=8, fetch=9, fetch_direct=9, gain=1.1, memory=16)
+_WORDS = _Costs(product=1, transform=13, fetch=9, fetch_direct=9, gain=1.1, memory=0)
 """Where 8-bit operands are widened to 16 bits for the direct sum too."""
-_BYTES = _Costs(product=2, transform=50, fetch=20, fetch_direct=10, gain=1.1)
+_BYTES = _Costs(product=2, transform=50, fetch=20, fetch_direct=10, gain=1.1, memory=0)
 """Where the direct sum takes 8-bit operands as they are: four of them in the time of two of 16 bits."""
 
 _TILED = {"amxint8"}
 """Instruction sets that multiply bytes 8 times as fast as VNNI: nothing is left to save."""
+
+_CHEAP = 1 << 21
+"""Transformed weights of a group whose memory has no price: 8 MiB of floats."""
 
 _MOST_SUM = {4: 2**25, 2: 2**29}
 """The direct sum of integers must stay below, for any bytes (kernels/winograd/winograd.h)."""
@@ -126,11 +131,12 @@ def _choose(
         return None
     n, c = -(-filters[0] // attrs["groups"] // 16) * 16, filters[1]  # of a group
     rows, columns = (size if isinstance(size, int) else _UNKNOWN for size in (height, width))
-    best, least = None, 9 * c * n * (rows * columns + costs.fetch_direct) / costs.gain
+    most = 9 * c * n * (rows * columns + costs.fetch_direct) / costs.gain
+    prices: dict[int, int] = {}
     for tile in parts:
         places, points = -(-rows // tile) * -(-columns // tile), (tile + 2) ** 2
         one_place = costs.product * c * n + costs.transform * (-(-c // 16) * 16 + parts[tile] * n)
         cost = points * (places * one_place + costs.fetch * c * n)
-        if cost < least:
-            best, least = tile, cost
-    return best
+        if cost < most:
+            prices[tile] = cost + costs.memory * max(points * c * n - _CHEAP, 0)
+    return min(prices, key=prices.__getitem__, default=None)
