@@ -11,7 +11,7 @@ from rushlight.runtime.cuda import products
 from rushlight.runtime.cuda.backend import cuda_backend
 from rushlight.runtime.cuda.device import Buffer, Device, Launch, download, upload
 from rushlight.runtime.cuda.families import families
-from rushlight.runtime.cuda.family import Call, Row
+from rushlight.runtime.cuda.family import SCRATCH_AT, Call, Row, scratch_memory
 from rushlight.runtime.cuda.tiles import HopperTile, Tile
 from rushlight.runtime.ir import GraphBuilder
 from rushlight.runtime.ops import Array, get
@@ -66,12 +66,12 @@ class QuantizedLayer:
         (_, params, locations) = plan.bind({}).steps[0]
         assert isinstance(params, bytes)
         family = families()[step.family]
-        scratch = self.device.allocate(family.scratch_bytes(Call(step.row, params, ()), self.device))
+        scratch = scratch_memory(family, Call(step.row, params, ()), self.device)
         constants = [upload(self.device, array) for array in plan.constants]
         self._memory = [scratch, *constants]
         addresses = {INPUT: [x, residual], OUTPUT: [out], CONSTANT: [buffer.address for buffer in constants]}
         operands = [0 if space == NONE else addresses[space][index] + at for space, index, at in locations]
-        call = Call(step.row, params, operands, scratch.address)
+        call = Call(step.row, params, operands, scratch.address + SCRATCH_AT)
         if self.tile is not None:
             return products.launches(call, self.device, self.tile)
         return family.launches(call, self.device)

@@ -28,7 +28,6 @@ VARIANTS = {
     "medium": (MEDIUM.kernel(8, True), 176, PRODUCT),
     "small": (SMALL.kernel(1, True), 192, PRODUCT),
     "flat": (FLAT.kernel(16, False), 96, PRODUCT),
-    "finish": (Kernel("qgemm_finish"), 48, {"FFMA"}),
     "depthwise": (DEPTHWISE, 80, {"FFMA"}),
     "float": (FLOAT_TILES[0].kernel("f32", 4), 168, {"FFMA", "LDGSTS.E.BYPASS.128"}),
     "half": (FLOAT_TILES[1].kernel("f16", 4), 128, {"FFMA", "HADD2.F32", "LDGSTS.E.BYPASS.128"}),
@@ -127,7 +126,7 @@ def test_hopper_kernel_needs_its_architecture(compiler: compilation.Nvrtc) -> No
 
 def test_cubins_are_compiled_once(compiler: compilation.Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", str(tmp_path))
-    kernel = Kernel("qgemm_finish")
+    kernel = Kernel("quantize_table")
     first = compile_kernel(kernel, "sm_80")
     assert first.read_bytes().startswith(b"\x7fELF")
     monkeypatch.setattr(compilation.Nvrtc, "compile", lambda *_: pytest.fail("compiled again"))
@@ -158,8 +157,8 @@ def test_architectures() -> None:
 
 
 def test_parameters_must_be_complete() -> None:
-    with pytest.raises(TypeError, match="splits"):
-        Kernel("qgemm_finish").pack(partial=0, epilogue={}, elements=1)
+    with pytest.raises(TypeError, match="p"):
+        Kernel("rnn_start", (("GATES", 4),)).pack(x=0, weight=0)
 
 
 def test_numbers_beyond_a_kernels_bits_are_refused() -> None:

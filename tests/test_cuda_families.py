@@ -41,9 +41,9 @@ def test_same_bits_as_on_the_cpu(family: str, calls: Path) -> None:
         if recorded.family != family or row is None or recorded.size > LARGEST:
             continue
         seed, eager = SCHEDULES[made[row] % len(SCHEDULES)]
-        shift = 8 * (made[row] % 2)
-        launches, results = run(row, recorded, EmulatedDevice(seed, eager), shift)
-        what = f"{row.symbol} {np.frombuffer(recorded.params, np.int64)}, seed {seed}, eager {eager}, shift {shift}"
+        shift, way = 8 * (made[row] % 2), made[row] // 2
+        launches, results = run(row, recorded, EmulatedDevice(seed, eager), shift, way)
+        what = f"{row.symbol} {np.frombuffer(recorded.params, np.int64)}, {seed=}, {eager=}, {shift=}, {way=}"
         expected = [operand.after for operand in recorded.operands if operand.after is not None]
         for got, wanted in zip(results, expected, strict=True):
             assert same_bits(got, wanted), what

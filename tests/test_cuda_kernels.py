@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu_layer import QuantizedLayer
-from rushlight.runtime.cuda.device import Launch, upload
+from rushlight.runtime.cuda.device import Launch, download, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.source import Kernel
 from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile, choose_tile, load_bytes, usable_tiles
@@ -132,6 +132,10 @@ def test_deepest_sum_is_exact() -> None:
     check(Problem("qlinear", [x, weight, ones, zeros], attrs), multiprocessors=2)
 
 
+def test_split_depth_of_several_tiles() -> None:
+    check(Problem.linear(70, 150, 128 * 4 * 3, True), FLAT, multiprocessors=45)
+
+
 @pytest.mark.parametrize("splits", [2, 5])
 def test_split_depth_changes_no_bit(splits: int) -> None:
     problem = Problem.linear(5, 40, 128 * 4 * splits, True)
@@ -140,7 +144,10 @@ def test_split_depth_changes_no_bit(splits: int) -> None:
     layer = QuantizedLayer(device, weight, scale, bias, problem.attrs)
     memory = [upload(device, x), device.allocate(200), upload(device, residual)]
     launches = layer.launches(memory[0].address, x.shape, *(buffer.address for buffer in memory[1:]))
-    assert [launch.grid[0] for launch in launches] == [splits, 1]
+    assert [launch.grid[0] for launch in launches] == [splits]
+    for _ in range(2):  # the counters are zero again
+        device.launch(launches[0])
+        np.testing.assert_array_equal(download(device, memory[1], (5, 40), np.uint8), problem.expected())
     check(problem, multiprocessors=splits)
 
 

@@ -15,7 +15,7 @@ from rushlight.runtime.cuda.backend import cuda_backend
 from rushlight.runtime.cuda.device import Launch, download, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.families import families
-from rushlight.runtime.cuda.family import Call, Row
+from rushlight.runtime.cuda.family import SCRATCH_AT, Call, Row, scratch_memory
 from rushlight.runtime.cuda.tiles import FLOAT_TILES, TILES, FloatTile, choose_float_tile
 from rushlight.runtime.errors import DeviceError
 from rushlight.runtime.explain import explain
@@ -195,12 +195,12 @@ def test_every_way_of_a_product_gives_the_same_bits() -> None:
         packed = np.empty(cuda_backend().packed_bytes(row, raw), np.uint8)
         cuda_backend().pack(row, raw, weight, packed)
         family = families()["gemm"]
-        scratch = device.allocate(family.scratch_bytes(Call(row, raw, ()), device))
+        scratch = scratch_memory(family, Call(row, raw, ()), device)
         arrays = rng.integers(0, 256, (m, k)).astype(dtype), packed, noise(n), noise(n)
         buffers = [upload(device, array) for array in arrays]
         results = []
         out = device.allocate(m * n * 4)
-        call = Call(row, raw, [*(buffer.address for buffer in buffers), 0, out.address], scratch.address)
+        call = Call(row, raw, [*(buffer.address for buffer in buffers), 0, out.address], scratch.address + SCRATCH_AT)
         ways = family.ways(call, device)
         assert ways[0][0].kernel == family.launches(call, device)[0].kernel
         for way in ways:

@@ -23,7 +23,7 @@ from .backend import CudaBackend, cuda_backend
 from .choice import choose
 from .device import ALIGNMENT, Buffer, Device, Launch
 from .families import families
-from .family import Call, Row
+from .family import COUNTERS, SCRATCH_AT, Call, Row
 
 _FAULT_BYTES = 8
 
@@ -84,6 +84,7 @@ class CudaLoaded:
         if size > self.memory.size:
             self.memory = self.device.allocate(0)  # first the old block goes
             self.memory = self.device.allocate(size)
+            self.device.write(self.memory.address, np.zeros(COUNTERS, np.int32))
             self.generation += 1
 
     def bind(self, binding: Binding) -> CudaExecution:
@@ -113,10 +114,11 @@ class CudaExecution:
             if any(space == FAULT for space, *_ in locations):
                 self._faults[index] = len(self._faults)
         scratch = max((self._scratch_bytes(*step) for step in self._steps), default=0)
-        sizes = [*inputs, *outputs, binding.arena_bytes, scratch, len(self._faults) * _FAULT_BYTES]
+        sizes = [SCRATCH_AT + scratch, *inputs, *outputs, binding.arena_bytes, len(self._faults) * _FAULT_BYTES]
         offsets, self.arena_bytes = _stacked(sizes)
+        _, *offsets = offsets  # the counters lie at the same place for all sizes
         self._inputs, rest = offsets[: len(inputs)], offsets[len(inputs) :]
-        self._outputs, (self._arena, self._scratch, self._fault) = rest[: len(outputs)], rest[len(outputs) :]
+        self._outputs, (self._arena, self._fault) = rest[: len(outputs)], rest[len(outputs) :]
         self._calls: list[list[Launch]] = []
         self._segments: list[Callable[[], None] | None] = []
 
@@ -194,7 +196,7 @@ class CudaExecution:
     def _launches(self, index: int, symbol: str, params: bytes, locations: list[Location]) -> list[Launch]:
         row = self._loaded.rows[symbol]
         operands = [self.address(location, index) for location in locations]
-        call = Call(row, params, operands, self._loaded.memory.address + self._scratch)
+        call = Call(row, params, operands, self._loaded.memory.address + SCRATCH_AT)
         chosen = choose(call, families()[row.family].ways(call, self._device), self._device)
         if chosen:
             self._loaded.tiles[symbol, params] = chosen[0].tile

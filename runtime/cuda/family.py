@@ -17,9 +17,12 @@ import numpy as np
 from ..cpu.params import families as cpu_families
 from ..cpu.params import params_dtype
 from ..ops import Array
-from .device import Device, Launch
+from .device import Buffer, Device, Launch
 from .source import Kernel
 
+COUNTERS = 1024
+"""Words in front of a call's scratch memory by which blocks tell which of them is the last."""
+SCRATCH_AT = COUNTERS * 4
 BLOCKS_A_MULTIPROCESSOR = 16
 """Of grids whose blocks go on to further elements: enough to hide the latency of memory."""
 
@@ -44,12 +47,17 @@ class Row:
 @dataclass(frozen=True)
 class Call:
     """One execution of a row: the family's parameters, the addresses of its operands (0: absent) and `scratch`, the
-    address of as many bytes as `Family.scratch_bytes` says, 256-byte aligned."""
+    address of as many bytes as `Family.scratch_bytes` says, 256-byte aligned. In front of these lie COUNTERS words,
+    zero before a call and after it."""
 
     row: Row
     params: bytes
     operands: Sequence[int]
     scratch: int = 0
+
+    @property
+    def counters(self) -> int:
+        return self.scratch - SCRATCH_AT
 
     @cached_property
     def fields(self) -> Any:
@@ -95,6 +103,13 @@ class Family:
 def rows_of(family: str) -> list[tuple[str, str]]:
     """Operator and types of every row that the CPU's family has, each once."""
     return list(dict.fromkeys((row.op, row.types) for row in cpu_families()[family].rows))
+
+
+def scratch_memory(family: Family, call: Call, device: Device) -> Buffer:
+    """For calls like this one, whose scratch begins behind the counters: `Call.scratch` is SCRATCH_AT on."""
+    buffer = device.allocate(SCRATCH_AT + family.scratch_bytes(call, device))
+    device.write(buffer.address, np.zeros(COUNTERS, np.int32))
+    return buffer
 
 
 def over_elements(

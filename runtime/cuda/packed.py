@@ -40,26 +40,29 @@ def _filters(fields: Any, src: Array, dtype: npt.DTypeLike) -> Array:
 @dataclass(frozen=True)
 class IntegerLayout:
     """Zero point x 16, int32 offsets[matrices][n], -zero point * sum of the weights, and int8 rows[matrices][n][pitch]
-    of taps, which are `vectors` * 16 channels each; the gaps are zero."""
+    of kh runs, kw * k channels each, padded to `vectors` * 16; the gaps are zero."""
 
     matrices: int
     n: int
     k: int
-    taps: int
+    kh: int
+    kw: int
 
     @staticmethod
     def of(fields: Any) -> IntegerLayout:
-        return IntegerLayout(
-            int(fields["weights"]), int(fields["n"]), int(fields["k"]), int(fields["kh"] * fields["kw"])
-        )
+        return IntegerLayout(*(int(fields[name]) for name in ("weights", "n", "k", "kh", "kw")))
+
+    @property
+    def run(self) -> int:
+        return self.kw * self.k
 
     @property
     def vectors(self) -> int:
-        return max(1, ceil_div(self.k, _VECTOR))
+        return max(1, ceil_div(self.run, _VECTOR))
 
     @property
     def depth(self) -> int:
-        return self.taps * self.vectors * _VECTOR
+        return self.kh * self.vectors * _VECTOR
 
     @property
     def pitch(self) -> int:
@@ -83,9 +86,9 @@ class IntegerLayout:
         offsets = out[self.offsets_at :][: self.matrices * self.n * 4].view(np.int32)
         offsets[:] = (filters.sum((2, 3), dtype=np.int32) * np.int32(-zero_point)).reshape(-1)
         rows = out[self.rows_at : self.size].view(np.int8).reshape(self.matrices, self.n, self.pitch)
-        taps = rows[:, :, : self.depth].reshape(self.matrices, self.n, self.taps, self.vectors * _VECTOR)
-        taps[..., : self.k] = filters
-        rows[:, :, : self.depth] = taps.reshape(self.matrices, self.n, self.depth)
+        runs = np.zeros((self.matrices, self.n, self.kh, self.vectors * _VECTOR), np.int8)
+        runs[..., : self.run] = filters.reshape(self.matrices, self.n, self.kh, self.run)
+        rows[:, :, : self.depth] = runs.reshape(self.matrices, self.n, self.depth)
 
 
 @dataclass(frozen=True)

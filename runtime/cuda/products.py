@@ -8,13 +8,12 @@ from typing import Any
 
 from .device import Device, Launch
 from .epilogue import batch, epilogue
-from .family import Call
+from .family import COUNTERS, Call
 from .geometry import checked, count, steps, window
 from .packed import IntegerLayout
 from .source import Kernel
 from .tiles import LOADS, TILES, HopperTile, Tile, ceil_div, choose_tile, load_bytes, usable_tiles
 
-_FINISH_THREADS = 256
 _MIN_SPLIT_TILES = 4
 """A block works through at least this many tiles of the depth; below, the pipeline hardly fills."""
 
@@ -70,18 +69,22 @@ class Product:
         """In how many parts blocks share the depth."""
         if isinstance(tile, HopperTile) or not tile.may_split or self.elements == 0:
             return 1
-        spare = device.multiprocessors // (self.tiles(tile) * self.matrices)
+        tiles = self.tiles(tile) * self.matrices
+        spare = device.multiprocessors // tiles if tiles <= COUNTERS else 1
         return max(1, min(ceil_div(self.layout.depth, tile.block_k) // _MIN_SPLIT_TILES, spare))
 
     def tiles(self, tile: Tile | HopperTile) -> int:
         return ceil_div(self.m, tile.block_m) * ceil_div(self.layout.n, tile.block_n)
+
+    def blocks(self, tile: Tile, splits: int) -> int:
+        return self.tiles(tile) * self.matrices * splits
 
 
 def kernels() -> list[Kernel]:
     """All that integer products may launch."""
     tiles = [(tile, width) for tile in TILES for width in LOADS if tile.may_load(width)]
     variants = [tile.kernel(width, convolves) for tile, width in tiles for convolves in (False, True)]
-    return [*variants, HopperTile().kernel, Kernel("qgemm_finish")]
+    return [*variants, HopperTile().kernel]
 
 
 def scratch_bytes(call: Call, device: Device) -> int:
@@ -89,21 +92,19 @@ def scratch_bytes(call: Call, device: Device) -> int:
     product = Product(call)
     if product.elements == 0:
         return 0
-    splits = max(product.splits(tile, device) for tile in TILES)
-    return splits * product.elements * 4 if splits > 1 else 0
+    splits = [(tile, product.splits(tile, device)) for tile in TILES]
+    return max(product.blocks(tile, n) * tile.block_m * tile.block_n * 4 if n > 1 else 0 for tile, n in splits)
 
 
 def launches(call: Call, device: Device, tile: Tile | HopperTile | None = None) -> list[Launch]:
-    """In order; none where the result is empty. `tile`: another than the chosen one. Raises UnsupportedError."""
+    """One, none where the result is empty. `tile`: another than the chosen one. Raises UnsupportedError."""
     product = Product(call)
     if product.elements == 0:
         return []
     tile = tile or product.tile(device)
     if isinstance(tile, HopperTile):
         return [_hopper(tile, product, device)]
-    splits = product.splits(tile, device)
-    first = _product(tile, product, splits)
-    return [first] if splits == 1 else [first, _finish(product, splits, device)]
+    return [_product(tile, product, product.splits(tile, device))]
 
 
 def ways(call: Call, device: Device) -> list[list[Launch]]:
@@ -129,6 +130,7 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         weight=call.operands[1] + layout.rows_at,
         zero_points=call.operands[1],
         partial=call.scratch if splits > 1 else 0,
+        counters=call.counters,
         epilogue=_epilogue(product),
         batch=batch(fields),
         m=product.m,
@@ -137,27 +139,14 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         tiles_k=ceil_div(layout.depth, tile.block_k),
         splits=splits,
         matrices=product.matrices,
-        channels=layout.k,
-        vectors=layout.vectors,
+        channels=max(1, layout.k),
+        run=layout.run,
+        vectors=layout.vectors // (layout.kw if product.load_bytes == 16 else 1) or 1,
         window=window(fields),
         steps=steps(fields),
     )
-    blocks = checked(product.tiles(tile) * product.matrices * splits, "blocks")
+    blocks = checked(product.blocks(tile, splits), "blocks")
     return Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes, params, (tile.block_m, tile.block_n))
-
-
-def _finish(product: Product, splits: int, device: Device) -> Launch:
-    kernel = Kernel("qgemm_finish")
-    params = kernel.pack(
-        partial=product.call.scratch,
-        epilogue=_epilogue(product),
-        batch=batch(product.call.fields),
-        elements=product.elements,
-        m=product.m,
-        splits=splits,
-    )
-    blocks = min(ceil_div(product.elements, _FINISH_THREADS), 16 * device.multiprocessors)
-    return Launch(kernel, (blocks, 1, 1), _FINISH_THREADS, 0, params)
 
 
 def _hopper(tile: HopperTile, product: Product, device: Device) -> Launch:

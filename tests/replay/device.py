@@ -7,7 +7,7 @@ import numpy as np
 from rushlight.runtime.cuda.backend import cuda_backend
 from rushlight.runtime.cuda.device import Device, Launch, upload
 from rushlight.runtime.cuda.families import families
-from rushlight.runtime.cuda.family import Call, Row
+from rushlight.runtime.cuda.family import COUNTERS, SCRATCH_AT, Call, Row, scratch_memory
 
 from .calls import Operand, RecordedCall
 
@@ -47,8 +47,9 @@ def pack(row: Row, operand: Operand) -> bytes:
     return out.tobytes()
 
 
-def run(row: Row, recorded: RecordedCall, device: Device, shift: int) -> tuple[list[Launch], list[bytes]]:
-    """The launches of a call, and what they left in its operands that are written."""
+def run(row: Row, recorded: RecordedCall, device: Device, shift: int, way: int = 0) -> tuple[list[Launch], list[bytes]]:
+    """The launches of a call, and what they left in its operands that are written. `way`: a number, which stands for
+    one of the ways that there are."""
     memory: list[Guarded | None] = []
     for operand in recorded.operands:
         if operand.before is None:
@@ -59,10 +60,14 @@ def run(row: Row, recorded: RecordedCall, device: Device, shift: int) -> tuple[l
             memory.append(Guarded(device, operand.before, shift))
     addresses = [0 if held is None else held.address for held in memory]
     family = families()[row.family]
-    scratch = device.allocate(family.scratch_bytes(Call(row, recorded.params, ()), device))
-    launches = family.launches(Call(row, recorded.params, addresses, scratch.address), device)
+    scratch = scratch_memory(family, Call(row, recorded.params, ()), device)
+    ways = family.ways(Call(row, recorded.params, addresses, scratch.address + SCRATCH_AT), device)
+    launches = ways[way % len(ways)]
     for launch in launches:
         device.launch(launch)
+    counters = np.empty(COUNTERS, np.int32)
+    device.read(scratch.address, counters)
+    assert not counters.any(), "counters are left behind"
     left = [(held.content(), operand) for held, operand in zip(memory, recorded.operands, strict=True) if held]
     for content, operand in left:
         if operand.after is None and operand.packing is None:

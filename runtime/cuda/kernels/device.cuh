@@ -112,6 +112,14 @@ RL_MULTIPLY_BYTES(multiply_u8u8, "u8", "u8")
 RL_MULTIPLY_BYTES(multiply_s8u8, "s8", "u8")
 #undef RL_MULTIPLY_BYTES
 
+// How many arrivals at this counter in global memory there were before. What threads of a block wrote before a barrier
+// of the block and this, another block reads after its own arrival and a barrier.
+DEVICE uint32_t count_arrival(uint32_t* counter) {
+  uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
 // sum + the products of four 16-bit numbers, two a word, and the four bytes of `bytes`, all with signs.
 DEVICE int multiply_words(uint32_t first, uint32_t second, uint32_t bytes, int sum) {
   sum = __dp2a_lo(static_cast<int>(first), static_cast<int>(bytes), sum);

@@ -154,6 +154,8 @@ DEVICE float shuffle(float value, int lane) {
   return __builtin_bit_cast(float, shuffle(__builtin_bit_cast(uint32_t, value), lane));
 }
 
+DEVICE uint32_t count_arrival(uint32_t* counter) { return (*counter)++; }
+
 DEVICE int multiply_words(uint32_t first, uint32_t second, uint32_t bytes, int sum) {
   uint32_t total = static_cast<uint32_t>(sum);
   for (int i = 0; i < 4; ++i) {

@@ -234,7 +234,7 @@ inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned s
   for (unsigned z = 0; z < grid.z && block.error.empty(); ++z) {
     for (unsigned y = 0; y < grid.y && block.error.empty(); ++y) {
       for (unsigned x = 0; x < grid.x && block.error.empty(); ++x) {
-        block.block = {x, y, z};
+        block.block = {block.shuffled ? grid.x - 1 - x : x, y, z};
         run_block(block, state);
       }
     }

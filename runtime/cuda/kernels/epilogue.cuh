@@ -78,16 +78,3 @@ DEVICE bool has_curve(const Epilogue& e) { return e.curve != 0; }
 DEVICE float apply_curve(const Epilogue& e, float v) {
   return rushlight::apply_activation({v}, static_cast<rushlight::Activation>(e.curve), e.alpha, e.beta).lane;
 }
-
-// One element, from its integer sum.
-DEVICE void store_element(const Epilogue& e, int64_t out, int64_t residual, const Channel& channel, int sum) {
-  float v = scale_sum(sum, channel);
-  if (e.is_float) {
-    if (e.residual != nullptr) v += residual_floats(e)[residual];
-    v = limit(e, v);
-    static_cast<float*>(e.out)[out] = has_curve(e) ? apply_curve(e, v) : v;
-  } else {
-    if (e.residual != nullptr) v = add_byte(e, residual_bytes(e)[residual], v);
-    static_cast<uint8_t*>(e.out)[out] = to_byte(e, v);
-  }
-}

@@ -18,9 +18,10 @@
 
 struct QgemmParams {
   const uint8_t* x;
-  const int8_t* weight;  // [matrices, n, pitch]: taps of `vectors` * 16 channels, zeros at their ends and at the row's
+  const int8_t* weight;        // [matrices, n, pitch]: runs padded to 16 bytes, zeros at their ends and at the row's
   const uint8_t* zero_points;  // 16 bytes, 16-byte aligned: the zero point of x
-  int32_t* partial;            // [splits, matrices, m, n] where splits > 1, which takes BLOCK_M of at most 64
+  int32_t* partial;            // where splits > 1, which takes BLOCK_M of at most 64: a tile of sums for every block
+  uint32_t* counters;          // for every tile of all matrices, zero before and after
   Epilogue epilogue;
   Batch batch;
   Steps steps;
@@ -30,8 +31,9 @@ struct QgemmParams {
   int32_t tiles_k;
   int32_t splits;
   int32_t matrices;
-  int32_t channels;
-  int32_t vectors;  // ceil(channels / 16)
+  int32_t channels;  // at least 1
+  int32_t run;       // bytes that a row of the kernel takes: kernel_width * channels
+  int32_t vectors;   // of 16 bytes: in a tap where LOAD_BYTES is 16, else in a run
   Window window;
 };
 
@@ -45,8 +47,9 @@ constexpr int kWarpM = BLOCK_M / WARPS_M, kWarpN = BLOCK_N / WARPS_N;
 constexpr int kFragmentsM = kWarpM / 16, kFragmentsN = kWarpN / 8;
 constexpr int kSteps = BLOCK_K / 32;
 constexpr int kStageBytes = (BLOCK_M + BLOCK_N) * BLOCK_K;
-constexpr bool kMaySplit = BLOCK_M <= 64;  // large tiles are for results that fill the device without
-constexpr int kRaster = 8;                 // tile rows that are worked on together, so that L2 keeps their weights
+constexpr bool kMaySplit = BLOCK_M <= 64;                // large tiles are for results that fill the device without
+constexpr bool kHasTaps = CONVOLVE && LOAD_BYTES == 16;  // a vector is a part of one tap
+constexpr int kRaster = 8;  // tile rows that are worked on together, so that L2 keeps their weights
 
 static_assert(BLOCK_K == 64 || BLOCK_K == 128);
 static_assert(BLOCK_M % kRowsAtOnce == 0 && BLOCK_N % kRowsAtOnce == 0);
@@ -78,52 +81,58 @@ DEVICE void locate(const QgemmParams& p, const uint8_t* x, Rows& rows, int first
       rows.start[i] = x + m * p.steps.image;
     }
   }
-  const int tap = vector / p.vectors;
+  const int part = vector / p.vectors;
   rows.vector = vector % p.vectors;
-  rows.tap_h = CONVOLVE ? tap / p.window.kernel_width : tap;
-  rows.tap_w = CONVOLVE ? tap % p.window.kernel_width : 0;
+  rows.tap_h = kHasTaps ? part / p.window.kernel_width : part;
+  rows.tap_w = kHasTaps ? part % p.window.kernel_width : 0;
 }
 
 DEVICE void advance(const QgemmParams& p, Rows& rows) {
   rows.vector += kVectors;
   while (rows.vector >= p.vectors) {
     rows.vector -= p.vectors;
-    if (CONVOLVE && ++rows.tap_w < p.window.kernel_width) continue;
+    if (kHasTaps && ++rows.tap_w < p.window.kernel_width) continue;
     rows.tap_w = 0;
     ++rows.tap_h;
   }
 }
 
+// A vector of 16 bytes of a run holds pieces of LOAD_BYTES, each of one tap.
 DEVICE void copy_x(const QgemmParams& p, const Rows& rows, unsigned char* tile, int row, int vector) {
-  const int channel = rows.vector * 16;
-  const int64_t tap = CONVOLVE ? rows.tap_h * p.steps.tap_h + rows.tap_w * p.steps.tap_w : 0;
-  const bool is_tap = rows.tap_h < p.window.kernel_height;
+  const bool is_row = rows.tap_h < p.window.kernel_height;
+  const int first = rows.vector * 16;
+  int tap_w = rows.tap_w, channel = first;
+  if (CONVOLVE && LOAD_BYTES < 16) {
+    tap_w = first / p.channels;
+    channel -= tap_w * p.channels;
+  }
+  Vector16 bytes[kRowsX] = {};
 #pragma unroll
-  for (int i = 0; i < kRowsX; ++i) {
-    const int ih = rows.top[i] + rows.tap_h * p.window.dilation_h, iw = rows.left[i] + rows.tap_w * p.window.dilation_w;
-    const bool inside = is_tap && (!CONVOLVE || (static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.window.height) &&
-                                                 static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.window.width)));
-    const uint8_t* src = rows.start[i] + tap + channel;
-    unsigned char* dst = tile + place(row + i * kRowsAtOnce, vector);
-    if constexpr (LOAD_BYTES == 1) {
-      Vector16 bytes;
+  for (int b = 0; b < 16; b += LOAD_BYTES) {
+    const bool is_piece = is_row && (LOAD_BYTES == 16 ? p.run > 0 : first + b < p.run);
+    const int64_t tap = CONVOLVE ? rows.tap_h * p.steps.tap_h + tap_w * p.steps.tap_w : 0;
 #pragma unroll
-      for (int word = 0; word < 4; ++word) {
-        bytes.word[word] = 0;
-#pragma unroll
-        for (int b = 0; b < 4; ++b) {
-          const bool valid = inside && channel + word * 4 + b < p.channels;
-          bytes.word[word] |= static_cast<uint32_t>(valid ? src[word * 4 + b] : p.zero_points[0]) << 8 * b;
-        }
-      }
-      *reinterpret_cast<Vector16*>(dst) = bytes;
-    } else {
-#pragma unroll
-      for (int b = 0; b < 16; b += LOAD_BYTES) {
-        const bool valid = inside && channel + b < p.channels;
-        copy_async<LOAD_BYTES>(dst + b, valid ? src + b : p.zero_points + b);
+    for (int i = 0; i < kRowsX; ++i) {
+      const int ih = rows.top[i] + rows.tap_h * p.window.dilation_h, iw = rows.left[i] + tap_w * p.window.dilation_w;
+      const bool inside = !CONVOLVE || (static_cast<uint32_t>(ih) < static_cast<uint32_t>(p.window.height) &&
+                                        static_cast<uint32_t>(iw) < static_cast<uint32_t>(p.window.width));
+      const uint8_t* src = is_piece && inside ? rows.start[i] + tap + channel : p.zero_points + b;
+      if constexpr (LOAD_BYTES == 1) {
+        bytes[i].word[b / 4] |= static_cast<uint32_t>(*src) << b % 4 * 8;
+      } else {
+        copy_async<LOAD_BYTES>(tile + place(row + i * kRowsAtOnce, vector) + b, src);
       }
     }
+    channel += LOAD_BYTES;
+    if (CONVOLVE && channel == p.channels) {
+      channel = 0;
+      ++tap_w;
+    }
+  }
+  if constexpr (LOAD_BYTES == 1) {
+#pragma unroll
+    for (int i = 0; i < kRowsX; ++i)
+      *reinterpret_cast<Vector16*>(tile + place(row + i * kRowsAtOnce, vector)) = bytes[i];
   }
 }
 
@@ -138,6 +147,45 @@ DEVICE Place find_place(const QgemmParams& p, int block) {
   const int band = tile / (kRaster * tiles_n), within = tile % (kRaster * tiles_n);
   const int height = tiles_m - band * kRaster < kRaster ? tiles_m - band * kRaster : kRaster;
   return {part / p.splits, part % p.splits, (band * kRaster + within % height) * BLOCK_M, within / height * BLOCK_N};
+}
+
+// Leaves a block's sums for the last block of its tile, which has the sums of all of them. Whether this is the last.
+DEVICE bool add_other_sums(const QgemmParams& p, int (&sums)[kFragmentsM][kFragmentsN][4], unsigned char* shared) {
+  constexpr int kSums = kFragmentsM * kFragmentsN;
+  const int block = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
+  const int tiles = (p.m + BLOCK_M - 1) / BLOCK_M * ((p.n + BLOCK_N - 1) / BLOCK_N);
+  const int part = block / tiles, own = part % p.splits;
+  const auto place = [&](int split, int i) {
+    const int64_t other = block + static_cast<int64_t>(split - own) * tiles;
+    return reinterpret_cast<Vector16*>(p.partial) + (other * kSums + i) * kThreads + thread;
+  };
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) {
+    const auto& v = sums[i / kFragmentsN][i % kFragmentsN];
+    *place(own, i) = {{static_cast<uint32_t>(v[0]), static_cast<uint32_t>(v[1]), static_cast<uint32_t>(v[2]),
+                       static_cast<uint32_t>(v[3])}};
+  }
+  sync_threads();
+  auto* is_last = reinterpret_cast<uint32_t*>(shared);
+  if (thread == 0) {
+    uint32_t* counter = p.counters + part / p.splits * tiles + block % tiles;
+    *is_last = count_arrival(counter) + 1 == static_cast<uint32_t>(p.splits);
+    if (*is_last) *counter = 0;
+  }
+  sync_threads();
+  if (!*is_last) return false;
+  sync_threads();
+#pragma unroll 1
+  for (int split = 0; split < p.splits; ++split) {
+    if (split == own) continue;
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) {
+      const Vector16 v = *place(split, i);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) sums[i / kFragmentsN][i % kFragmentsN][k] += static_cast<int>(v.word[k]);
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -230,21 +278,7 @@ KERNEL(qgemm, kThreads, 1, QgemmParams) {
   wait_copies<0>();
   sync_threads();
 
-  if (kMaySplit && p.splits > 1) {
-    int32_t* partial = p.partial + (static_cast<int64_t>(split) * p.matrices + block.matrix) * p.m * p.n;
-#pragma unroll
-    for (int i = 0; i < kFragmentsM; ++i) {
-#pragma unroll
-      for (int j = 0; j < kFragmentsN; ++j) {
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-          const int m = m0 + warp_m + i * 16 + lane / 4 + k / 2 * 8, n = n0 + warp_n + j * 8 + lane % 4 * 2 + k % 2;
-          if (m < p.m && n < p.n) partial[static_cast<int64_t>(m) * p.n + n] = sums[i][j][k];
-        }
-      }
-    }
-    return;
-  }
+  if (kMaySplit && p.splits > 1 && !add_other_sums(p, sums, shared)) return;
   // What follows from these is computed here, not kept in registers through the loop.
   const Place at = find_place(p, renew(static_cast<int>(blockIdx.x)));
   const int member = renew(static_cast<int>(threadIdx.x)), member_warp = member / 32;
