@@ -25,7 +25,7 @@ DEPTHWISE = Kernel("qdepthwise", (("COLUMNS", 4),))
 PRODUCT = {"IMMA.16832.U8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS"}
 VARIANTS = {
     "large": (LARGE.kernel(16, True), 255, PRODUCT),
-    "medium": (MEDIUM.kernel(8, True), 176, PRODUCT),
+    "medium": (MEDIUM.kernel(8, True), 192, PRODUCT),
     "small": (SMALL.kernel(1, True), 192, PRODUCT),
     "flat": (FLAT.kernel(16, False), 96, PRODUCT),
     "depthwise": (DEPTHWISE, 80, {"FFMA"}),
@@ -84,7 +84,7 @@ STACK = {("unary", "sin"), ("unary", "cos")}
 
 
 PRODUCT_REGISTERS: dict[str, dict[int | str | None, int]] = {
-    "BLOCK_N": {256: 255, 128: 184}, "THREAD_M": {8: 168}, "LOAD_BYTES": {1: 204},
+    "BLOCK_N": {256: 255, 128: 192}, "THREAD_M": {8: 168}, "LOAD_BYTES": {1: 204},
 }  # fmt: skip
 """Of kernels that have no more than this: what fits their number of threads, which do without a second block."""
 PRODUCT_ARCHITECTURES = ("sm_80", "sm_90a")
