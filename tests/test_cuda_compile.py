@@ -157,8 +157,8 @@ def test_architectures() -> None:
 
 
 def test_parameters_must_be_complete() -> None:
-    with pytest.raises(TypeError, match="p"):
-        Kernel("rnn_start", (("GATES", 4),)).pack(x=0, weight=0)
+    with pytest.raises(TypeError, match=r"\['p'\]"):
+        Kernel("unary", (("FUNCTION", "neg"),)).pack(x=0, out=0)
 
 
 def test_numbers_beyond_a_kernels_bits_are_refused() -> None:

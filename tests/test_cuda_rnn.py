@@ -12,7 +12,7 @@ from rushlight.runtime.cuda.device import Launch
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.families import families, rnn
 from rushlight.runtime.cuda.family import Row
-from rushlight.runtime.errors import DeviceError
+from rushlight.runtime.errors import DeviceError, UnsupportedError
 from rushlight.runtime.ops.integer_rnn import levels_for
 from tests.kernels.test_rnn import GENERIC, Array, case, is_layer
 from tests.replay.calls import Operand, RecordedCall
@@ -65,8 +65,8 @@ def record(op: str, given: dict[str, Array], is_reverse: bool, is_linear: bool) 
     return RecordedCall("rnn", op, GENERIC[op].types, raw, tuple(operands))
 
 
-def check(row: Row, recorded: RecordedCall, way: int, number: int) -> list[Launch]:
-    device = EmulatedDevice(*SCHEDULES[number % len(SCHEDULES)], multiprocessors=1)
+def check(row: Row, recorded: RecordedCall, way: int, number: int, **device_kind: int) -> list[Launch]:
+    device = EmulatedDevice(*SCHEDULES[number % len(SCHEDULES)], multiprocessors=1, **device_kind)
     launches, results = run(row, recorded, device, 4 * (number % 4), way)
     expected = [operand.after for operand in recorded.operands if operand.after is not None]
     for got, wanted in zip(results, expected, strict=True):
@@ -121,8 +121,23 @@ def test_numbers_of_all_kinds(row: Row) -> None:
 def test_what_shared_memory_does_not_hold_goes_step_by_step() -> None:
     recorded = record("lstm_scan", case("lstm_scan", (2, 1, 40)), False, True)
     row = next(row for row in ROWS if row.op == "lstm_scan")
-    launches, _ = run(row, recorded, EmulatedDevice(shared_bytes=1 << 10), 0)
+    launches = check(row, recorded, BY_ROWS, 0, shared_bytes=1 << 8)
     assert [launch.kernel.name for launch in launches] == ["rnn_start", "rnn_step", "rnn_step"]
+
+
+@pytest.mark.parametrize("size", [(0, 2, 5), (3, 0, 4), (3, 2, 0)])
+def test_nothing_to_do(size: tuple[int, int, int]) -> None:
+    for row in ROWS:
+        launches = check(row, record(row.op, case(row.op, size), False, True), BY_STEPS, 0)
+        assert [launch.kernel.name for launch in launches] == (["rnn_rows"] if size[0] == 0 else [])
+
+
+def test_too_many_launches_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rnn, "_MOST_LAUNCHES", 3)
+    row = next(row for row in ROWS if row.op == "gru_scan")
+    recorded = record("gru_scan", case("gru_scan", (2, 1, 40)), False, False)
+    with pytest.raises(UnsupportedError, match="2 steps of 40 hidden units"):
+        check(row, recorded, BY_STEPS, 0, shared_bytes=1 << 9)
 
 
 def test_many_steps_are_no_launches_of_their_own() -> None:

@@ -11,6 +11,8 @@ from .family import Call
 
 REPEATS = 20
 """Runs, one behind the other, that a measurement spreads over; the best of three counts."""
+MOST_LAUNCHES = 2000
+"""Of a measurement: ways of more launches are repeated less."""
 
 
 def choose(call: Call, ways: Sequence[list[Launch]], device: Device) -> list[Launch]:
@@ -37,7 +39,8 @@ def _fastest(ways: Sequence[list[Launch]], device: Device) -> int:
     failure: DeviceError | None = None
     for index, way in enumerate(ways):
         try:
-            times[index] = min(device.timed(way, REPEATS) for _ in range(3))
+            repeats = max(1, min(REPEATS, MOST_LAUNCHES // max(1, len(way))))
+            times[index] = min(device.timed(way, repeats) for _ in range(3 if len(way) <= MOST_LAUNCHES else 1))
         except DeviceError as error:
             failure = failure or error
     if failure is not None and not times:

@@ -26,6 +26,8 @@ from .families import families
 from .family import COUNTERS, SCRATCH_AT, Call, Row
 
 _FAULT_BYTES = 8
+_MOST_TILES = 1 << 14
+"""Of prepared calls, kept for explain."""
 
 
 class CudaEngine:
@@ -50,7 +52,7 @@ class CudaEngine:
         return self.device.peaks()
 
     def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
-        """Of the kernel that was chosen when the call was prepared last."""
+        """Of the kernel that was chosen when the call was prepared last, (0, 0) where it takes several."""
         return self._tiles.get((symbol, params), (0, 0))
 
     def reason(self, step: KernelStep) -> str:
@@ -198,7 +200,9 @@ class CudaExecution:
         operands = [self.address(location, index) for location in locations]
         call = Call(row, params, operands, self._loaded.memory.address + SCRATCH_AT)
         chosen = choose(call, families()[row.family].ways(call, self._device), self._device)
-        if chosen:
+        if len(chosen) == 1:
+            if len(self._loaded.tiles) >= _MOST_TILES:
+                self._loaded.tiles.clear()  # of programs and sizes that may be long gone
             self._loaded.tiles[symbol, params] = chosen[0].tile
         return chosen
 

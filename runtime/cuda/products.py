@@ -130,7 +130,7 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         weight=call.operands[1] + layout.rows_at,
         zero_points=call.operands[1],
         partial=call.scratch if splits > 1 else 0,
-        counters=call.counters,
+        counters=call.counters if splits > 1 else 0,
         epilogue=_epilogue(product),
         batch=batch(fields),
         m=product.m,

@@ -35,7 +35,7 @@ class _Costs:
     """What a transformed weight beyond `_CHEAP` may cost in time if a smaller tile saves it: a price, not measured."""
 
 
-_FLOAT = _Costs(product=1, transform=8, fetch=9, fetch_direct=9, gain=1.1, memory=16)
+_FLOAT = _Costs(product=1, transform=8, fetch=9, fetch_direct=9, gain=1.1, memory=20)
 _WORDS = _Costs(product=1, transform=13, fetch=9, fetch_direct=9, gain=1.1, memory=0)
 """Where 8-bit operands are widened to 16 bits for the direct sum too."""
 _BYTES = _Costs(product=2, transform=50, fetch=20, fetch_direct=10, gain=1.1, memory=0)
@@ -44,8 +44,8 @@ _BYTES = _Costs(product=2, transform=50, fetch=20, fetch_direct=10, gain=1.1, me
 _TILED = {"amxint8"}
 """Instruction sets that multiply bytes 8 times as fast as VNNI: nothing is left to save."""
 
-_CHEAP = 1 << 21
-"""Transformed weights of a group whose memory has no price: 8 MiB of floats."""
+_CHEAP = 5 << 19
+"""Transformed weights of a group whose memory has no price: 10 MiB of floats."""
 
 _MOST_SUM = {4: 2**25, 2: 2**29}
 """The direct sum of integers must stay below, for any bytes (kernels/winograd/winograd.h)."""

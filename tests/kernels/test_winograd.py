@@ -266,6 +266,9 @@ def test_choice() -> None:
     """Of a tile, by the layer alone."""
     assert choose_tile(ATTRS, (64, 64, 3, 3), 56, 56) == 4
     assert choose_tile(ATTRS, (512, 512, 3, 3), 7, 7) == 2  # few tiles share a weight
+    assert choose_tile(ATTRS, (256, 256, 3, 3), 14, 14) == 4
+    assert choose_tile(ATTRS, (512, 512, 3, 3), 14, 14) == 2  # 36 MiB of weights, 16 MiB
+    assert choose_tile(ATTRS, (512, 256, 3, 3), 32, 32) == 4
     assert choose_tile(ATTRS, (64, 3, 3, 3), 224, 224) is None  # the transforms would take longer than the products
     assert choose_tile(ATTRS, (64, 64, 3, 3), 1, 1) is None
     assert choose_tile(ATTRS, (64, 64, 5, 5), 56, 56) is None

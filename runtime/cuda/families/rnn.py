@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...cpu.params import pack_params
+from ...errors import UnsupportedError
 from ...lower.gemm import NEUTRAL
 from ...ops import Array
 from .. import float_products
@@ -28,7 +29,11 @@ _ROWS_THREADS, _STEP_THREADS = 512, 128
 _CACHED_BYTES = 1 << 18
 """Of weights that the caches of one multiprocessor hold, about: beyond, the whole device shares in every step."""
 _MOST_STEPS = 1 << 12
-"""That are launches of their own where shared memory holds the states of some rows."""
+"""That are launches of their own where one multiprocessor can do without help: beyond, they cost too much."""
+_LARGE_BYTES = 8 * _CACHED_BYTES
+"""Of weights that always take the whole device."""
+_MOST_LAUNCHES = 1 << 17
+"""Of a call."""
 _WHOLE, _RESET_AND_UPDATE, _NEW = range(3)
 """Phases of a step (rnn.cuh)."""
 
@@ -96,8 +101,14 @@ def _multiply_inputs(call: Call, device: Device, first: int, last: int, out: int
     return float_products.launches(product, device)
 
 
+def _group(rows: int, device: Device) -> int:
+    """Rows of a warp."""
+    return _ROWS[0] if rows < _ROWS[-1] * device.multiprocessors else _ROWS[-1]
+
+
 def _recurrences(call: Call, device: Device, by_steps: bool) -> list[Launch]:
-    """All steps: by blocks that each go through time with some rows, or by the whole device, launch by launch."""
+    """All steps: by blocks that each go through time with some rows, or by the whole device, launch by launch. Raises
+    UnsupportedError where those are too many."""
     fields, row = call.fields, call.row
     steps, rows, hidden = (int(fields[name]) for name in ("steps", "rows", "hidden"))
     if rows * hidden == 0:
@@ -108,11 +119,13 @@ def _recurrences(call: Call, device: Device, by_steps: bool) -> list[Launch]:
         "x": x, "weight": weight, "scale": scale, "bias": bias, "h": h, "c": c, "y": y, "hn": hn, "cn": cn,
         "states": call.scratch, "x_time": 0, "phase": _WHOLE,
     }  # fmt: skip
-    group = _ROWS[0] if rows < _ROWS[-1] * device.multiprocessors else _ROWS[-1]
+    group = _group(rows, device)
     groups, parts = ceil_div(rows, group), ceil_div(hidden, _UNITS)
     phases = [_WHOLE] if _gates(row) == 4 or fields["linear_before_reset"] else [_RESET_AND_UPDATE, _NEW]
     launches: list[Launch] = []
     if by_steps:
+        if steps * len(phases) > _MOST_LAUNCHES:
+            raise UnsupportedError(f"{row.op}: {steps} steps of {hidden} hidden units are too many for a GPU")
         start = _kernel("start", row, _ROWS[0])
         argument = start.pack(**common, first=0, last=steps, p=own)
         launches += over_elements(start, call, device, rows * ceil_div(hidden, 16) * 16, argument=argument)
@@ -130,9 +143,11 @@ def _recurrences(call: Call, device: Device, by_steps: bool) -> list[Launch]:
             step_kernel = _kernel("step", row, group)
             threads = _STEP_THREADS if groups * parts >= 4 * device.multiprocessors else 32
             blocks = checked(ceil_div(groups * parts * 32, threads), "blocks")
+            argument = step_kernel.pack(**common, first=0, last=steps, p=own)
             for step in range(first, last):
                 for phase in phases:
-                    argument = step_kernel.pack(**common | {"phase": phase}, first=step, last=steps, p=own)
+                    argument = argument.copy()
+                    argument["first"], argument["phase"] = step, phase
                     launches.append(Launch(step_kernel, (blocks, 1, 1), threads, 0, argument))
         else:
             rows_kernel = _kernel("rows", row, group)
@@ -146,14 +161,16 @@ def _recurrences(call: Call, device: Device, by_steps: bool) -> list[Launch]:
 
 def _ways(call: Call, device: Device) -> list[list[Launch]]:
     fields = call.fields
-    steps, hidden = int(fields["steps"]), int(fields["hidden"])
-    if _state_bytes(call.row, _ROWS[-1], hidden) > device.shared_bytes:
+    steps, rows, hidden = (int(fields[name]) for name in ("steps", "rows", "hidden"))
+    weight_bytes = _layout(call.row, fields).size
+    if _state_bytes(call.row, _group(rows, device), hidden) > device.shared_bytes:
         return [_recurrences(call, device, True)]
     by_rows = _recurrences(call, device, False)
-    if not 0 < steps <= _MOST_STEPS or not by_rows:
+    most = _MOST_STEPS if weight_bytes <= _LARGE_BYTES else _MOST_LAUNCHES // 2
+    if not by_rows or not 0 < steps <= most:
         return [by_rows]
     by_steps = _recurrences(call, device, True)
-    return [by_rows, by_steps] if _layout(call.row, fields).size <= _CACHED_BYTES else [by_steps, by_rows]
+    return [by_rows, by_steps] if weight_bytes <= _CACHED_BYTES else [by_steps, by_rows]
 
 
 def _launches(call: Call, device: Device) -> list[Launch]:

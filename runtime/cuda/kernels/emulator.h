@@ -6,6 +6,7 @@
 #pragma once
 #include <xmmintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -25,6 +26,7 @@ constexpr int kWarp = 32;
 constexpr size_t kStackBytes = 96 << 10;
 constexpr int kNamedBarriers = 16;
 constexpr unsigned char kPoison = 0xCD;
+constexpr size_t kGuard = 64;                   // bytes behind shared memory that have to stay as they are
 constexpr unsigned kFlushDenormals = 0x8040;    // the bits FTZ and DAZ of MXCSR
 constexpr unsigned kCopies = 1, kProducts = 2;  // kinds of asynchronous work: cp.async and TMA; wgmma
 
@@ -220,10 +222,11 @@ inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned s
   block.fibers.resize(dim.x * dim.y * dim.z);
   block.dim = dim;
   block.grid = grid;
-  block.storage = std::make_unique<unsigned char[]>(shared_bytes + 1024);
+  block.storage = std::make_unique<unsigned char[]>(shared_bytes + 1024 + kGuard);
   block.shared =
       reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(block.storage.get()) + 1023) & ~uintptr_t{1023});
   block.shared_bytes = shared_bytes;
+  memset(block.shared + shared_bytes, kPoison, kGuard);
   block.body = std::move(body);
   block.eager = eager;
   block.shuffled = seed != 0;
@@ -236,6 +239,10 @@ inline std::string launch(Index grid, Index dim, size_t shared_bytes, unsigned s
       for (unsigned x = 0; x < grid.x && block.error.empty(); ++x) {
         block.block = {block.shuffled ? grid.x - 1 - x : x, y, z};
         run_block(block, state);
+        const unsigned char* behind = block.shared + shared_bytes;
+        if (block.error.empty() && std::any_of(behind, behind + kGuard, [](int byte) { return byte != kPoison; })) {
+          block.error = "written behind shared memory by block " + std::to_string(block.block.x);
+        }
       }
     }
   }

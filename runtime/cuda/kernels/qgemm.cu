@@ -175,14 +175,22 @@ DEVICE bool add_other_sums(const QgemmParams& p, int (&sums)[kFragmentsM][kFragm
   sync_threads();
   if (!*is_last) return false;
   sync_threads();
+  constexpr int kAtOnce = kSums <= 4 ? 4 : 1;  // so that small tiles, of many splits, wait for several loads together
 #pragma unroll 1
-  for (int split = 0; split < p.splits; ++split) {
-    if (split == own) continue;
+  for (int first = 0; first < p.splits; first += kAtOnce) {
+    Vector16 v[kAtOnce][kSums] = {};
 #pragma unroll
-    for (int i = 0; i < kSums; ++i) {
-      const Vector16 v = *place(split, i);
+    for (int split = 0; split < kAtOnce; ++split) {
+      if (first + split >= p.splits || first + split == own) continue;
 #pragma unroll
-      for (int k = 0; k < 4; ++k) sums[i / kFragmentsN][i % kFragmentsN][k] += static_cast<int>(v.word[k]);
+      for (int i = 0; i < kSums; ++i) v[split][i] = *place(first + split, i);
+    }
+#pragma unroll
+    for (int split = 0; split < kAtOnce; ++split) {
+#pragma unroll
+      for (int i = 0; i < kSums * 4; ++i) {
+        sums[i / 4 / kFragmentsN][i / 4 % kFragmentsN][i % 4] += static_cast<int>(v[split][i / 4].word[i % 4]);
+      }
     }
   }
   return true;
