@@ -140,7 +140,8 @@ def _bytes(step: KernelStep, sizes: Mapping[str, int]) -> int:
         return 2 * math.prod(evaluate(dim, sizes) for dim in dims) * node.output.dtype.itemsize
     if step.row.op == "quantize_planes":  # what the node reads is quantized by this step, too
         return sum(_size(step.operands[name], sizes) for name in ("x", "out"))
-    inputs = (node.output, *node.inputs[1:]) if node.op.family == "index" else node.inputs
+    has_index = node.op.family == "index" and len(node.inputs) > 1
+    inputs = (node.output, *node.inputs[1:]) if has_index else node.inputs
     return sum(_size(value, sizes) for value in [*{value for value in inputs if value is not None}, *node.outputs])
 
 

@@ -62,15 +62,12 @@ def test_batches_of_any_size_share_memory() -> None:
 def test_what_has_no_kernel_runs_on_the_host() -> None:
     builder = rl.GraphBuilder()
     x = builder.input("x", np.float32, (4, 9))
-    values, indices = builder.topk(builder.exp(x), k=3)
-    builder.output("values", builder.neg(values))
-    builder.output("indices", indices)
+    builder.output("y", builder.neg(builder.tril(builder.exp(x))))
     program = builder.build()
     model = rl.load(program, device="cuda-emulated")
-    assert [step.node.op.name for step in model.main.plan.steps if isinstance(step, ReferenceStep)] == ["topk"]
+    assert [step.node.op.name for step in model.main.plan.steps if isinstance(step, ReferenceStep)] == ["tril"]
     x = noise(4, 9)
-    for got, wanted in zip(model(x), rl.load(program)(x), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(model(x), rl.load(program)(x))
 
 
 class OnDevice:

@@ -93,6 +93,7 @@ _FAMILIES: Mapping[str, str | Callable[[KernelStep], str]] = {
     "resize": "pixels looked up or weighted, channels last",
     "rnn": "all steps of a layer in one kernel",
     "softmax": "largest, sum and scaling in one kernel",
+    "topk": "elements that come before the last of those kept, which are sorted",
     "unary": "one result an element",
     "where": "one result an element",
     "winograd": _winograd,

@@ -43,6 +43,9 @@ DEVICE uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__c
 
 DEVICE void sync_threads() { __syncthreads(); }
 
+// Among the 32 lanes of a warp.
+DEVICE void sync_warp() { __syncwarp(); }
+
 // Barrier 1 to 15 among `threads` threads of whole warps.
 DEVICE void sync_named(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");

@@ -27,6 +27,10 @@
 
 DEVICE void sync_threads() { emulator::arrive_and_wait(emulator::active->barriers[0], emulator::active->live); }
 
+DEVICE void sync_warp() {
+  emulator::run_collective([](emulator::Fiber*) {});
+}
+
 DEVICE void sync_named(int barrier, int threads) {
   emulator::arrive_and_wait(emulator::active->barriers[barrier], threads);
 }

@@ -13,6 +13,7 @@
 //                      store_low_bytes<N>(p, a) writes the low N bytes of every lane, N from 2 to 4
 //   load_f16, load_bf16   halves and upper halves of float32, widened exactly, denormal halves too
 //   load_mask          lanes whose byte is not zero; store_mask writes bytes 0 and 1
+//   lane_bits(m)       bit i says whether lane i is in the mask; not in CUDA kernels
 //   down<K>(v)         lane i is lane i + K of v for i < K, K a power of two below kWidth; other lanes are unspecified
 #pragma once
 

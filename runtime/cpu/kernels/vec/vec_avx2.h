@@ -188,6 +188,7 @@ RL_INLINE M operator|(M a, M b) { return {_mm256_or_ps(a.r, b.r)}; }
 RL_INLINE M operator!(M a) { return {_mm256_xor_ps(a.r, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
 RL_INLINE M first_lanes(int n) { return {_mm256_castsi256_ps(lane_mask(n))}; }
 RL_INLINE bool any(M a) { return _mm256_movemask_ps(a.r) != 0; }
+RL_INLINE uint32_t lane_bits(M a) { return uint32_t(_mm256_movemask_ps(a.r)); }
 RL_INLINE V select(M m, V a, V b) { return {_mm256_blendv_ps(b.r, a.r, m.r)}; }
 RL_INLINE VI select_i(M m, VI a, VI b) { return {_mm256_blendv_epi8(b.r, a.r, _mm256_castps_si256(m.r))}; }
 RL_INLINE M mask_of_bytes(__m128i bytes) {

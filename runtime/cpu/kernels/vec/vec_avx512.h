@@ -131,6 +131,7 @@ RL_INLINE M operator|(M a, M b) { return {__mmask16(a.r | b.r)}; }
 RL_INLINE M operator!(M a) { return {__mmask16(~a.r)}; }
 RL_INLINE M first_lanes(int n) { return {lane_mask(n)}; }
 RL_INLINE bool any(M a) { return a.r != 0; }
+RL_INLINE uint32_t lane_bits(M a) { return a.r; }
 RL_INLINE V select(M m, V a, V b) { return {_mm512_mask_blend_ps(m.r, b.r, a.r)}; }
 RL_INLINE VI select_i(M m, VI a, VI b) { return {_mm512_mask_blend_epi32(m.r, b.r, a.r)}; }
 RL_INLINE M mask_of_bytes(__m128i bytes) { return {_mm_test_epi8_mask(bytes, bytes)}; }

@@ -246,6 +246,11 @@ RL_INLINE bool any(M a) {
   for (int i = 0; i < kWidth; ++i) r |= a.lane[i];
   return r != 0;
 }
+RL_INLINE uint32_t lane_bits(M a) {
+  uint32_t r = 0;
+  for (int i = 0; i < kWidth; ++i) r |= uint32_t(a.lane[i] & 1) << i;
+  return r;
+}
 RL_INLINE V select(M m, V a, V b) {
   return each_lane<V>([&](int i) { return m.lane[i] ? a.lane[i] : b.lane[i]; });
 }

@@ -214,6 +214,10 @@ RL_INLINE M first_lanes(int n) {
   return lt_i(load_i(lane), set_i(n));
 }
 RL_INLINE bool any(M a) { return vmaxvq_u32(a.r) != 0; }
+RL_INLINE uint32_t lane_bits(M a) {
+  const uint32_t lane[kWidth] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(a.r, vld1q_u32(lane)));
+}
 RL_INLINE V select(M m, V a, V b) { return {vbslq_f32(m.r, a.r, b.r)}; }
 RL_INLINE VI select_i(M m, VI a, VI b) { return {vbslq_s32(m.r, a.r, b.r)}; }
 RL_INLINE M load_mask_n(const uint8_t* p, int n) { return lt_i(set_i(0), load_u8_n(p, n)); }

@@ -1,0 +1,1 @@
+#include "kernels/topk/generic.h"
