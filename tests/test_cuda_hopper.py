@@ -15,12 +15,17 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.gpu_layer import QuantizedLayer
-from rushlight.runtime.cuda.device import upload
+from rushlight.runtime.cpu.params import pack_params
+from rushlight.runtime.cuda.backend import cuda_backend
+from rushlight.runtime.cuda.device import download, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
+from rushlight.runtime.cuda.family import Call, Row
 from rushlight.runtime.cuda.gpu import encoding
+from rushlight.runtime.cuda.products import Product, launches
 from rushlight.runtime.cuda.tensor_maps import MatrixMap, PixelMap
 from rushlight.runtime.cuda.tiles import HOPPER_TILES, HopperTile, choose_chunk
 from rushlight.runtime.errors import DeviceError
+from tests.gemm_calls import INT8_ROWS, conv_params, run
 from tests.test_cuda_kernels import SCHEDULES, FaultyDevice, Problem, check
 
 try:
@@ -73,6 +78,35 @@ def test_convolution_has_the_bits_of_the_reference(
 def test_every_kernel_convolves(tile: HopperTile, channels: int) -> None:
     problem = convolution((3, 8, 9, channels), (80, channels, 3, 3), padding=(1, 1, 1, 1))
     check(problem, tile, multiprocessors=1, is_hopper=True)
+
+
+def test_channels_of_wider_pixels_and_rows_of_wider_results() -> None:
+    """x is 48 of 112 channels, from the 32nd, and the result 20 of 24."""
+    images, height, width, pixel, first, row = 2, 7, 9, 112, 32, 24
+    shape = (images, height, width, 48, 20, (3, 3), (2, 1), (1, 1), (1, 1), 1)
+    steps = {"src_image": height * width * pixel, "src_row": width * pixel, "src_pixel": pixel, "dst_row": row}
+    params = conv_params(shape, **steps)
+    rng = np.random.default_rng(1)
+    src = rng.integers(0, 256, images * height * width * pixel, np.uint8)
+    weight = rng.integers(-128, 128, (20, 48, 3, 3)).astype(np.int8)
+    scale = rng.standard_normal(20).astype(np.float32)
+    rows = images * params["oh"] * params["ow"]
+    (generic,) = (row for row in INT8_ROWS if (row.isa, row.types) == ("generic", "u8s8f32"))
+    expected = np.full((rows, row), np.nan, np.float32)
+    expected = run(generic, params, src[first:], weight, expected, scale=scale)
+
+    cuda_row = cuda_backend().find("gemm", "gemm", "u8s8f32")
+    assert isinstance(cuda_row, Row)
+    raw = pack_params("gemm", **params)
+    packed = np.empty(cuda_backend().packed_bytes(cuda_row, raw), np.uint8)
+    cuda_backend().pack(cuda_row, raw, weight, packed)
+    out = np.full((rows, row), np.nan, np.float32)
+    x, weights, scales, result = (upload(HOPPER, array) for array in (src, packed, scale, out))
+    call = Call(cuda_row, raw, (x.address + first, weights.address, 0, scales.address, 0, result.address))
+    assert Product(call).tiles_for(HOPPER)[:3] == list(HOPPER_TILES)
+    for launch in launches(call, HOPPER, NARROW):
+        HOPPER.launch(launch)
+    np.testing.assert_array_equal(download(HOPPER, result, out.shape, np.float32), expected)
 
 
 def test_chunks_pad_taps_the_least() -> None:
