@@ -12,7 +12,7 @@ import numpy as np
 
 from rushlight.runtime.cuda.device import download, upload
 from rushlight.runtime.cuda.gpu import GpuDevice
-from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile
+from rushlight.runtime.cuda.tiles import HopperTile, Tile
 from rushlight.runtime.errors import RushlightError
 from rushlight.runtime.ops import get
 
@@ -81,7 +81,8 @@ class Problem:
 def problems(batch: int) -> list[Problem]:
     found = [Problem(f"{m}x{n}x{k}", (m, k), (n, k), {"x_zero_point": 117}) for m, n, k in PRODUCTS]
     for size, ic, oc, kernel, stride in LAYERS:
-        attrs = {"x_zero_point": 117, "padding": (kernel // 2,) * 4, "stride": (stride, stride)}
+        # images are not centred on zero, results of ReLU are zero or more
+        attrs = {"x_zero_point": 117 if ic == 3 else 0, "padding": (kernel // 2,) * 4, "stride": (stride, stride)}
         name = f"conv {size} {ic}->{oc} k{kernel} s{stride}"
         found.append(Problem(name, (batch, size, size, ic), (oc, ic, kernel, kernel), attrs))
     return found
@@ -171,9 +172,7 @@ def main() -> None:
     for problem in problems(options.batch):
         tiles: list[Tile | HopperTile | None] = [None]
         if options.tiles:
-            tiles += [tile for tile in TILES if tile.shared_bytes <= device.shared_bytes]
-            is_plain = problem.op == "qlinear" and problem.x_shape[-1] % 16 == 0
-            tiles += [HopperTile()] if device.is_hopper and is_plain else []
+            tiles += problem.make(device, None).tiles(0, problem.x_shape)
         work = 0.0
         for tile in tiles:
             seconds, work = measure(device, problem, tile, options.repeats)

@@ -59,6 +59,16 @@ class QuantizedLayer:
 
         They refer to this object's memory: keep it alive until they have run. Raises UnsupportedError.
         """
+        call = self._call(x, shape, out, residual)
+        if self.tile is not None:
+            return products.launches(call, self.device, self.tile)
+        return families()[call.row.family].launches(call, self.device)
+
+    def tiles(self, x: int, shape: Sequence[int]) -> list[Tile | HopperTile]:
+        """With which tiles a product of x of `shape` may run; x is an address on the device."""
+        return products.Product(self._call(x, shape, 0)).tiles_for(self.device)
+
+    def _call(self, x: int, shape: Sequence[int], out: int, residual: int = 0) -> Call:
         plan = self._plan(shape, residual != 0)
         (step,) = plan.steps
         assert isinstance(step, KernelStep)
@@ -71,10 +81,7 @@ class QuantizedLayer:
         self._memory = [scratch, *constants]
         addresses = {INPUT: [x, residual], OUTPUT: [out], CONSTANT: [buffer.address for buffer in constants]}
         operands = [0 if space == NONE else addresses[space][index] + at for space, index, at in locations]
-        call = Call(step.row, params, operands, scratch.address + SCRATCH_AT)
-        if self.tile is not None:
-            return products.launches(call, self.device, self.tile)
-        return family.launches(call, self.device)
+        return Call(step.row, params, operands, scratch.address + SCRATCH_AT)
 
     def run(self, x: Array, residual: Array | None = None) -> Array:
         """The result for arrays of the host."""

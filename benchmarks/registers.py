@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rushlight.runtime.cuda.compile import ARCHITECTURES, Nvrtc, nvrtc, resources
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.source import Kernel
-from rushlight.runtime.cuda.tiles import HopperTile
+from rushlight.runtime.cuda.tiles import HOPPER_TILES
 
 HOPPER = "sm_90a"
 
@@ -28,7 +28,7 @@ def variants() -> dict[str, list[Kernel]]:
 def most_registers(compiler: Nvrtc, kernels: Sequence[Kernel], arch: str) -> str:
     """Registers of a thread, with the bytes that spill where some do; "-" of kernels for another architecture."""
     if arch != HOPPER:
-        kernels = [kernel for kernel in kernels if kernel.name != HopperTile().kernel.name]
+        kernels = [kernel for kernel in kernels if kernel.name != HOPPER_TILES[0].kernel().name]
     if not kernels:
         return "-"
     used = [resources(compiler.compile(kernel, arch)[1]) for kernel in kernels]

@@ -17,7 +17,7 @@ from rushlight.runtime.cuda.compile import ARCHITECTURES, architecture, compile_
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.gpu import GpuDevice, device_names
 from rushlight.runtime.cuda.source import Kernel
-from rushlight.runtime.cuda.tiles import FLOAT_TILES, TILES, HopperTile
+from rushlight.runtime.cuda.tiles import FLOAT_TILES, HOPPER_TILES, TILES, HopperTile
 from rushlight.runtime.errors import DeviceError, UnsupportedError
 
 LARGE, MEDIUM, SMALL, FLAT = TILES
@@ -33,7 +33,8 @@ VARIANTS = {
     "half": (FLOAT_TILES[1].kernel("f16", 4), 128, {"FFMA", "HADD2.F32", "LDGSTS.E.BYPASS.128"}),
 }
 """Kernel, its budget of registers, and the instructions that it is written for."""
-HOPPER_INSTRUCTIONS = {"IGMMA.64x256x32.U8.S8", "UTMALDG.2D", "USETMAXREG"}
+HOPPER_VARIANTS = [(False, 128), (True, 128), (True, 64), (True, 32)]
+"""Whether they convolve, and bytes of a chunk."""
 
 
 @pytest.fixture
@@ -93,7 +94,8 @@ PRODUCT_ARCHITECTURES = ("sm_80", "sm_90a")
 
 def family_kernels(arch: str) -> list[Kernel]:
     kernels = [kernel for family in families().values() for row in family.rows for kernel in family.kernels(row)]
-    done = {variant[0] for variant in VARIANTS.values()} | {HopperTile().kernel}
+    done = {variant[0] for variant in VARIANTS.values()}
+    done |= {kernel for kernel in kernels if kernel.name == "qgemm_sm90"}
     if arch not in PRODUCT_ARCHITECTURES:
         done |= {kernel for kernel in kernels if kernel.name in ("qgemm", "fgemm")}
     return [kernel for kernel in dict.fromkeys(kernels) if kernel not in done]
@@ -115,13 +117,25 @@ def test_kernels_of_families_compile_without_spills(arch: str, compiler: compila
         assert used.stack == 0 or (kernel.name, dict(kernel.defines).get("FUNCTION")) in STACK, what
 
 
-def test_hopper_kernel_compiles_without_spills(compiler: compilation.Nvrtc, tmp_path: Path) -> None:
-    check_code(compiler, HopperTile().kernel, "sm_90a", 168, HOPPER_INSTRUCTIONS, tmp_path / "cubin")
+@pytest.mark.parametrize("tile", HOPPER_TILES, ids=str)
+@pytest.mark.parametrize(("convolve", "chunk"), HOPPER_VARIANTS)
+def test_hopper_kernel_compiles_without_spills(
+    tile: HopperTile, convolve: bool, chunk: int, compiler: compilation.Nvrtc, tmp_path: Path
+) -> None:
+    wanted = {f"IGMMA.64x{tile.block_n}x32.U8.S8", "UTMALDG.2D", "USETMAXREG", *(("UTMALDG.4D.IM2COL",) * convolve)}
+    budget = 168 // tile.blocks // 8 * 8
+    check_code(compiler, tile.kernel(convolve, chunk), "sm_90a", budget, wanted, tmp_path / "cubin")
+
+
+def test_every_hopper_kernel_is_compiled_here() -> None:
+    kernels = [kernel for row in families()["gemm"].rows for kernel in families()["gemm"].kernels(row)]
+    expected = {tile.kernel(*variant) for tile in HOPPER_TILES for variant in HOPPER_VARIANTS}
+    assert {kernel for kernel in kernels if kernel.name == "qgemm_sm90"} == expected
 
 
 def test_hopper_kernel_needs_its_architecture(compiler: compilation.Nvrtc) -> None:
     with pytest.raises(DeviceError, match="qgemm_sm90 does not compile for sm_80"):
-        compiler.compile(HopperTile().kernel, "sm_80")
+        compiler.compile(HOPPER_TILES[0].kernel(), "sm_80")
 
 
 def test_cubins_are_compiled_once(compiler: compilation.Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

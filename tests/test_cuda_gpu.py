@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.gpu_layer import QuantizedLayer
 from rushlight.runtime.cuda.gpu import GpuDevice
-from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile
+from rushlight.runtime.cuda.tiles import HOPPER_TILES, TILES, HopperTile, Tile
 from rushlight.runtime.errors import DeviceError
 from rushlight.runtime.ops import get
 
@@ -43,14 +43,14 @@ def check(
     np.testing.assert_array_equal(layer.run(image, added), expected)
 
 
-@pytest.mark.parametrize("tile", [*TILES, HopperTile(), None], ids=str)
+@pytest.mark.parametrize("tile", [*TILES, *HOPPER_TILES, None], ids=str)
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 3, 16), (131, 260, 208), (1000, 520, 1040)])
 def test_product(tile: Tile | HopperTile | None, residual: bool, m: int, n: int, k: int) -> None:
     check((m, k), (n, k), tile, residual)
 
 
-@pytest.mark.parametrize("tile", [HopperTile(), None], ids=str)
+@pytest.mark.parametrize("tile", [*HOPPER_TILES, None], ids=str)
 def test_product_in_float(tile: Tile | HopperTile | None) -> None:
     check((70, 48), (33, 48), tile, out_dtype="float32", activation="relu")
 
@@ -63,6 +63,23 @@ def test_split_depth() -> None:
 @pytest.mark.parametrize("tile", [*TILES[2:], None], ids=str)
 def test_convolution(channels: int, tile: Tile | None) -> None:
     check((2, 19, 21, channels), (40, channels, 3, 3), tile, stride=(2, 1), padding=(1, 1, 0, 1))
+
+
+@pytest.mark.parametrize("tile", HOPPER_TILES, ids=str)
+@pytest.mark.parametrize(
+    ("x", "weight", "attrs"),
+    [
+        ((5, 19, 21, 64), (300, 64, 3, 3), {"padding": (1, 1, 1, 1)}),
+        ((3, 20, 23, 16), (64, 16, 5, 4), {"stride": (2, 3), "padding": (2, 0, 1, 3)}),
+        ((2, 33, 20, 80), (130, 80, 3, 2), {"dilation": (3, 2), "padding": (3, 1, 2, 2)}),
+        ((7, 14, 14, 128), (64, 128, 1, 1), {"stride": (2, 2)}),
+        ((4, 9, 11, 192), (40, 192, 3, 3), {"x_zero_point": 117}),
+    ],
+)
+def test_mapped_convolution(
+    tile: HopperTile, x: tuple[int, ...], weight: tuple[int, ...], attrs: dict[str, Any]
+) -> None:
+    check(x, weight, tile, residual=True, **{"x_zero_point": 0, **attrs})
 
 
 @pytest.mark.parametrize("channels", [2, 33, 64])

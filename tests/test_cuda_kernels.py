@@ -17,7 +17,7 @@ from benchmarks.gpu_layer import QuantizedLayer
 from rushlight.runtime.cuda.device import Launch, download, upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.source import Kernel
-from rushlight.runtime.cuda.tiles import TILES, HopperTile, Tile, choose_tile, load_bytes, usable_tiles
+from rushlight.runtime.cuda.tiles import HOPPER_TILES, TILES, HopperTile, Tile, choose_tile, load_bytes, usable_tiles
 from rushlight.runtime.errors import DeviceError, UnsupportedError
 from rushlight.runtime.ops import Array, get
 
@@ -29,6 +29,7 @@ except DeviceError as error:
 SCHEDULES = [(0, 0), (0, 3), (3, 1), (5, 2)]
 """Order of warps, and which asynchronous work happens at once."""
 LARGE, MEDIUM, SMALL, FLAT = TILES
+WIDE, MIDDLE, NARROW = HOPPER_TILES
 
 
 @dataclass
@@ -103,9 +104,11 @@ def test_operator_case(problem: Problem) -> None:
         (MEDIUM, 129, 144, 80),
         (SMALL, 65, 63, 16),
         (FLAT, 17, 70, 304),
-        (HopperTile(), 300, 272, 144),
-        (HopperTile(), 1, 3, 16),
-        (HopperTile(), 128, 256, 640),
+        (WIDE, 300, 272, 144),
+        (WIDE, 1, 3, 16),
+        (WIDE, 128, 256, 640),
+        (MIDDLE, 130, 144, 912),
+        (NARROW, 300, 72, 656),
     ],
 )
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
@@ -113,7 +116,7 @@ def test_product_has_the_bits_of_the_reference(tile: Tile | HopperTile, m: int, 
     check(Problem.linear(m, n, k, residual), tile, multiprocessors=1)
 
 
-@pytest.mark.parametrize("tile", [SMALL, HopperTile()])
+@pytest.mark.parametrize("tile", [SMALL, *HOPPER_TILES], ids=str)
 def test_product_in_float(tile: Tile | HopperTile) -> None:
     check(Problem.linear(70, 33, 48, out_dtype="float32"), tile)
     check(Problem.linear(70, 33, 48, out_dtype="float32", activation="clamp", alpha=120.0, beta=130.0), tile)
@@ -192,7 +195,7 @@ import numpy as np
 from benchmarks.gpu_layer import QuantizedLayer
 from rushlight.runtime.cuda.device import upload
 from rushlight.runtime.cuda.emulated import EmulatedDevice
-from rushlight.runtime.cuda.tiles import TILES, HopperTile
+from rushlight.runtime.cuda.tiles import HOPPER_TILES, TILES
 
 device = EmulatedDevice(3, 1, ("-O0", "-fsanitize=address"), multiprocessors=1)
 
@@ -200,12 +203,13 @@ def layer(weight, tile, **attrs):
     ones = np.ones(weight[0], np.float32)
     return QuantizedLayer(device, np.ones(weight, np.int8), ones, ones, {"x_zero_point": 3, **attrs}, tile)
 
-layer((35, 80), HopperTile()).run(np.ones((67, 80), np.uint8))
+layer((35, 80), HOPPER_TILES[0]).run(np.ones((67, 80), np.uint8))
+layer((20, 48, 3, 2), HOPPER_TILES[2], padding=(1, 1, 1, 0), x_zero_point=0).run(np.ones((2, 9, 9, 48), np.uint8))
 layer((5, 3, 3, 3), TILES[2], padding=(1, 1, 1, 1)).run(np.ones((1, 5, 7, 3), np.uint8))
 layer((6, 1, 3, 3), None, groups=6, padding=(1, 1, 1, 1)).run(np.ones((1, 5, 7, 6), np.uint8))
 print("clean", flush=True)
 source, out = upload(device, np.ones((67, 80), np.uint8)), device.allocate(67 * 35 - 1)
-short = layer((35, 80), HopperTile())
+short = layer((35, 80), HOPPER_TILES[0])
 for launch in short.launches(source.address, (67, 80), out.address):
     device.launch(launch)
 """
@@ -235,22 +239,25 @@ def test_more_rows_than_kernels_count_are_refused() -> None:
         layer.launches(0, (2**31, 16), 0)
 
 
-@pytest.mark.parametrize("tile", [SMALL, FLAT, HopperTile()])
+@pytest.mark.parametrize("tile", [SMALL, FLAT, *HOPPER_TILES], ids=str)
 def test_float_residuals_are_added(tile: Tile | HopperTile) -> None:
     problem = Problem.linear(9, 35, 48, out_dtype="float32")
     problem.inputs.append(np.random.default_rng(0).standard_normal((9, 35)).astype(np.float32))
     check(problem, tile)
 
 
-def chosen_tile(m: int, n: int, width: int = 16, is_matrix: bool = True, **device: Any) -> Tile | HopperTile:
+def chosen_tile(m: int, n: int, width: int = 16, is_mapped: bool = True, **device: Any) -> Tile | HopperTile:
     made = EmulatedDevice(multiprocessors=132, **device)
-    return choose_tile(usable_tiles(width, is_matrix, made), m, n, 1, made)
+    return choose_tile(usable_tiles(width, is_mapped, made), m, n, 1, made)
 
 
 def test_tiles_follow_the_size() -> None:
     assert chosen_tile(8192, 8192) == LARGE
-    assert chosen_tile(8192, 8192, is_matrix=False, is_hopper=True) == LARGE
-    assert chosen_tile(8192, 8192, is_hopper=True) == HopperTile()
+    assert chosen_tile(8192, 8192, is_mapped=False, is_hopper=True) == LARGE
+    assert chosen_tile(8192, 8192, is_hopper=True) == WIDE
+    assert chosen_tile(25088, 128, is_hopper=True) == MIDDLE
+    assert chosen_tile(3136, 512, is_hopper=True) == NARROW
+    assert chosen_tile(3136, 64, is_hopper=True) == SMALL
     assert chosen_tile(8192, 8192, shared_bytes=64 << 10) == MEDIUM
     assert chosen_tile(8192, 8192, width=1) == SMALL
     assert chosen_tile(256, 256) == SMALL
@@ -286,9 +293,9 @@ class FaultyDevice(EmulatedDevice):
     [
         (SMALL, "wait_copies<STAGES - 2>();\n        sync_threads();", "sync_threads();"),
         (SMALL, "wait_copies<STAGES - 2>();\n        sync_threads();", "wait_copies<STAGES - 2>();"),
-        (HopperTile(), "wait_products<1>();", "wait_products<2>();"),
-        (HopperTile(), "wait_barrier(&empty[cursor.stage], cursor.parity ^ 1);", ""),
-        (HopperTile(), "if (k > 0 && thread % 32 == 0) arrive(&empty[previous]);", ""),
+        (WIDE, "wait_products<1>();", "wait_products<2>();"),
+        (WIDE, "wait_barrier(&empty[cursor.stage], cursor.parity ^ 1);", ""),
+        (WIDE, "if (k > 0 && thread % 32 == 0) arrive(&empty[previous]);", ""),
     ],
     ids=["no-wait", "no-barrier", "early-release", "no-free-check", "no-release"],
 )

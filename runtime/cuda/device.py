@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..execution import Peaks
 from .source import Kernel
+from .tensor_maps import MatrixMap, PixelMap
 
 ALIGNMENT = 256
 """Bytes, of every buffer's address."""
@@ -91,8 +92,8 @@ class Device(Protocol):
         """An array with `__cuda_array_interface__` as one that gives DLPack."""
         ...
 
-    def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
-        """TensorMap (hopper.cuh) of a matrix of bytes there, its rows `pitch` bytes apart, in tiles of 128 columns."""
+    def tensor_map(self, layout: MatrixMap | PixelMap) -> npt.NDArray[np.uint64]:
+        """TensorMap (hopper.cuh) of an encodable layout of bytes on the device."""
         ...
 
     def peaks(self) -> Peaks: ...

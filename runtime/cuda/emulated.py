@@ -24,6 +24,7 @@ from ..execution import Peaks
 from .cache import cached
 from .device import ALIGNMENT, Launch
 from .source import Kernel, read_source
+from .tensor_maps import MatrixMap, PixelMap
 
 _POISON = 0xCD
 _HEADERS = ("emulator.h", "emulated.h", "hopper_emulated.h")
@@ -154,9 +155,19 @@ class EmulatedDevice:
     def allocate(self, size: int) -> HostBuffer:
         return HostBuffer(size)
 
-    def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
-        fields = (address, columns, rows, pitch, 128, tile_rows)
-        return np.array(fields + (0,) * (16 - len(fields)), np.uint64)
+    def tensor_map(self, layout: MatrixMap | PixelMap) -> npt.NDArray[np.uint64]:
+        """As hopper_emulated.h reads it."""
+        if not layout.is_encodable:
+            raise DeviceError(f"a driver makes no tensor map of {layout}")
+        fields: tuple[int, ...]
+        if isinstance(layout, MatrixMap):
+            fields = (layout.address, layout.columns, layout.rows, layout.pitch, layout.tile_columns, layout.tile_rows)
+        else:
+            fields = (
+                layout.address, layout.channels, *layout.size, layout.images, layout.pixel, layout.row, layout.image,
+                *layout.lower, *layout.upper, layout.tile_channels, layout.tile_pixels, *layout.steps,
+            )  # fmt: skip
+        return np.array(fields + (0,) * (16 - len(fields)), np.int64).view(np.uint64)
 
     def launch(self, launch: Launch) -> None:
         """Raises DeviceError with the emulator's finding: a deadlock, an access outside of shared memory ..."""

@@ -18,6 +18,7 @@ from ..execution import Peaks
 from .compile import architecture, compile_kernel, nvrtc
 from .device import Launch
 from .source import Kernel
+from .tensor_maps import MatrixMap, PixelMap
 
 _STAGED_BYTES = 8 << 20
 """Pinned memory for copies from the host, and as much for those to it."""
@@ -228,31 +229,19 @@ class GpuDevice:
             held = self._staging[use] = np.frombuffer(memory, np.uint8, size)
         return held[:size]
 
-    def tensor_map(self, address: int, columns: int, rows: int, pitch: int, tile_rows: int) -> npt.NDArray[np.uint64]:
+    def tensor_map(self, layout: MatrixMap | PixelMap) -> npt.NDArray[np.uint64]:
         """Raises DeviceError where the driver refuses the layout."""
+        name = "cuTensorMapEncodeTiled" if isinstance(layout, MatrixMap) else "cuTensorMapEncodeIm2col"
         try:
-            encode = ctypes.CDLL("libcuda.so.1").cuTensorMapEncodeTiled
+            encode = getattr(ctypes.CDLL("libcuda.so.1"), name)
         except (OSError, AttributeError) as error:
             raise DeviceError(f"the driver has no tensor maps: {error}") from error
-        u8, no_interleave, swizzle_128, promote_128, zeros = 0, 0, 3, 2, 0
         storage = np.zeros(24, np.uint64)
         out = storage[-storage.ctypes.data % 64 // 8 :][:16]
-        status = encode(
-            out.ctypes.data_as(ctypes.c_void_p),
-            u8,
-            2,
-            ctypes.c_void_p(address),
-            (ctypes.c_uint64 * 2)(columns, rows),
-            (ctypes.c_uint64 * 1)(pitch),
-            (ctypes.c_uint32 * 2)(128, tile_rows),
-            (ctypes.c_uint32 * 2)(1, 1),
-            no_interleave,
-            swizzle_128,
-            promote_128,
-            zeros,
-        )
+        with self._working():
+            status = encode(out.ctypes.data_as(ctypes.c_void_p), *encoding(layout))
         if status:
-            raise DeviceError(f"cuTensorMapEncodeTiled of {rows} rows of {columns} bytes: error {status}")
+            raise DeviceError(f"{name} of {layout}: error {status}")
         return out
 
     def _queue(self, launch: Launch, stream: Any) -> None:
@@ -271,3 +260,29 @@ class GpuDevice:
             self._functions[kernel].max_dynamic_shared_size_bytes = launch.shared_bytes
             self._shared_limits[kernel] = launch.shared_bytes
         return self._functions[kernel]
+
+
+def encoding(layout: MatrixMap | PixelMap) -> list[Any]:
+    """What the driver's functions take after the tensor map; axes are innermost first."""
+    u8, no_interleave, promote_128, zeros = 0, 0, 2, 0
+    address = ctypes.c_void_p(layout.address)
+    if isinstance(layout, MatrixMap):
+        width = layout.tile_columns
+        axes = [_u64(layout.columns, layout.rows), _u64(layout.pitch)]
+        tile = [_u32(layout.tile_columns, layout.tile_rows), _u32(1, 1)]
+    else:
+        width, sizes = layout.tile_channels, (layout.channels, *layout.size, layout.images)
+        axes = [_u64(*sizes), _u64(layout.pixel, layout.row, layout.image)]
+        corners = [(ctypes.c_int * 2)(*corner) for corner in (layout.lower, layout.upper)]
+        counts = [ctypes.c_uint32(layout.tile_channels), ctypes.c_uint32(layout.tile_pixels)]
+        tile = [*corners, *counts, _u32(1, *layout.steps, 1)]
+    swizzle = {32: 1, 64: 2, 128: 3}[width]
+    return [u8, len(axes[0]), address, *axes, *tile, no_interleave, swizzle, promote_128, zeros]
+
+
+def _u64(*values: int) -> Any:
+    return (ctypes.c_uint64 * len(values))(*values)
+
+
+def _u32(*values: int) -> Any:
+    return (ctypes.c_uint32 * len(values))(*values)

@@ -12,7 +12,19 @@ from .family import COUNTERS, Call
 from .geometry import checked, count, steps, window
 from .packed import IntegerLayout
 from .source import Kernel
-from .tiles import LOADS, TILES, HopperTile, Tile, ceil_div, choose_tile, load_bytes, usable_tiles
+from .tensor_maps import TILE_WIDTHS, MatrixMap, PixelMap
+from .tiles import (
+    HOPPER_TILES,
+    LOADS,
+    TILES,
+    HopperTile,
+    Tile,
+    ceil_div,
+    choose_chunk,
+    choose_tile,
+    load_bytes,
+    usable_tiles,
+)
 
 _MIN_SPLIT_TILES = 4
 """A block works through at least this many tiles of the depth; below, the pipeline hardly fills."""
@@ -56,11 +68,28 @@ class Product:
         steps = [int(fields[name]) for name in ("k", "src_image", "src_row", "src_pixel")]
         return load_bytes(*steps, *(int(step) for step in fields["src_batch"]), self.call.operands[0])
 
+    @property
+    def chunk(self) -> int:
+        """Bytes of a tap that Hopper's kernel multiplies together."""
+        return choose_chunk(self.layout.k) if self.convolves else TILE_WIDTHS[0]
+
+    def map_x(self, rows: int) -> MatrixMap | PixelMap:
+        """x for tensor memory access, in tiles of so many rows of the result."""
+        fields, x = self.call.fields, self.call.operands[0]
+        if self.convolves:
+            return PixelMap.of(fields, x, self.chunk, rows)
+        return MatrixMap(x, self.layout.k, self.m, int(fields["src_image"]), self.chunk, rows)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether tensor memory access reads x as this product needs it: one matrix, and zeros where x is padded."""
+        x = self.map_x(HopperTile.block_m)
+        zeros = self.call.fields["src_zero_point"] == 0 or isinstance(x, MatrixMap) or not x.is_padded
+        return self.matrices == 1 and self.load_bytes == 16 and zeros and x.is_encodable
+
     def tiles_for(self, device: Device) -> list[Tile | HopperTile]:
         """What may run, largest first."""
-        fields = self.call.fields
-        are_rows = not self.convolves and 0 < fields["k"] <= fields["src_image"]  # which do not overlap
-        return usable_tiles(self.load_bytes, are_rows and self.matrices == 1, device)
+        return usable_tiles(self.load_bytes, self.is_mapped, device)
 
     def tile(self, device: Device) -> Tile | HopperTile:
         return choose_tile(self.tiles_for(device), self.m, self.layout.n, self.matrices, device)
@@ -84,7 +113,8 @@ def kernels() -> list[Kernel]:
     """All that integer products may launch."""
     tiles = [(tile, width) for tile in TILES for width in LOADS if tile.may_load(width)]
     variants = [tile.kernel(width, convolves) for tile, width in tiles for convolves in (False, True)]
-    return [*variants, HopperTile().kernel]
+    hopper = [(False, TILE_WIDTHS[0]), *((True, chunk) for chunk in TILE_WIDTHS)]
+    return [*variants, *(tile.kernel(*way) for tile in HOPPER_TILES for way in hopper)]
 
 
 def scratch_bytes(call: Call, device: Device) -> int:
@@ -150,17 +180,22 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
 
 
 def _hopper(tile: HopperTile, product: Product, device: Device) -> Launch:
-    call, layout = product.call, product.layout
-    pitch = int(call.fields["src_image"])
+    call, layout, chunk = product.call, product.layout, product.chunk
+    kernel = tile.kernel(product.convolves, chunk)
     weight = call.operands[1] + layout.rows_at
-    params = tile.kernel.pack(
-        x={"opaque": device.tensor_map(call.operands[0], layout.k, product.m, pitch, tile.block_m)},
-        weight={"opaque": device.tensor_map(weight, layout.pitch, layout.n, layout.pitch, tile.block_n)},
+    rows = MatrixMap(weight, layout.pitch, layout.n, layout.pitch, chunk, tile.block_n)
+    chunks, stage = layout.kh * layout.kw * ceil_div(layout.k, chunk), tile.block_k // chunk
+    params = kernel.pack(
+        x={"opaque": device.tensor_map(product.map_x(tile.block_m))},
+        weight={"opaque": device.tensor_map(rows)},
         epilogue=_epilogue(product),
         batch=batch(call.fields),
+        window=window(call.fields),
         m=product.m,
         n=layout.n,
-        tiles_k=ceil_div(layout.depth, tile.block_k),
+        channels=layout.k,
+        tiles_k=ceil_div(chunks, stage),
+        last_chunks=(chunks - 1) % stage + 1,
     )
-    grid = (min(product.tiles(tile), device.multiprocessors), 1, 1)
-    return Launch(tile.kernel, grid, tile.threads, tile.shared_bytes, params, (tile.block_m, tile.block_n))
+    grid = (min(product.tiles(tile), tile.blocks * device.multiprocessors), 1, 1)
+    return Launch(kernel, grid, tile.threads, tile.shared_bytes, params, (tile.block_m, tile.block_n))

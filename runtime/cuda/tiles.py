@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .device import Device
 from .source import Kernel
+from .tensor_maps import TILE_WIDTHS
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -111,10 +112,12 @@ def choose_float_tile(m: int, n: int, matrices: int, device: Device) -> FloatTil
 class HopperTile:
     """How a block of the qgemm_sm90 kernel works; see qgemm_sm90.cu."""
 
-    stages: int = 4
+    block_n: int
+    stages: int
+    blocks: int
+    """That share a multiprocessor."""
 
     block_m = 128
-    block_n = 256
     block_k = 128
     threads = 384
 
@@ -123,17 +126,27 @@ class HopperTile:
         pipeline = self.stages * (self.block_m + self.block_n) * self.block_k
         return pipeline + self.block_m * (self.block_n + 16) + 16 * self.stages
 
-    @property
-    def kernel(self) -> Kernel:
-        return Kernel("qgemm_sm90", (("STAGES", self.stages),))
+    def kernel(self, convolve: bool = False, chunk: int = TILE_WIDTHS[0]) -> Kernel:
+        fields = {name.upper(): value for name, value in vars(self).items()}
+        return Kernel("qgemm_sm90", (*fields.items(), ("CONVOLVE", int(convolve)), ("CHUNK", chunk)))
 
 
-def usable_tiles(width: int, is_matrix: bool, device: Device) -> list[Tile | HopperTile]:
-    """What may run, largest first. `width`: bytes of a copy of x. `is_matrix`: one product of dense rows that do not
-    overlap."""
-    tiles: list[Tile | HopperTile] = [tile for tile in TILES if tile.may_load(width)]
-    if device.is_hopper and is_matrix and width == 16:
-        tiles.insert(0, HopperTile())
+HOPPER_TILES = (HopperTile(256, 4, 1), HopperTile(128, 6, 1), HopperTile(64, 4, 2))
+"""Largest first."""
+
+
+def choose_chunk(channels: int) -> int:
+    """Bytes of a tap that a Hopper kernel multiplies together: those that pad `channels` the least, and of these the
+    fewest chunks. Rows of 32 bytes are taken to cost what 64 do, because each is an access of its own."""
+    counts = {width: ceil_div(channels, width) for width in TILE_WIDTHS}
+    return min(TILE_WIDTHS, key=lambda width: (counts[width] * max(width, 64), counts[width], width))
+
+
+def usable_tiles(width: int, is_mapped: bool, device: Device) -> list[Tile | HopperTile]:
+    """What may run, largest first. `width`: bytes of a copy of x. `is_mapped`: tensor memory access reads x, of one
+    product, as the product needs it."""
+    hopper = HOPPER_TILES if device.is_hopper and is_mapped else ()
+    tiles: list[Tile | HopperTile] = [*hopper, *(tile for tile in TILES if tile.may_load(width))]
     return [tile for tile in tiles if tile.shared_bytes <= device.shared_bytes]
 
 

@@ -5,6 +5,9 @@
 // conflicts and time are not modelled. x86-64 and System V only.
 #pragma once
 #include <xmmintrin.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -164,6 +167,9 @@ inline void enter_fiber() {
 
 inline void start_fiber(Fiber& fiber) {
   if (!fiber.stack) fiber.stack = std::make_unique<char[]>(kStackBytes);
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(fiber.stack.get(), kStackBytes);  // a block's fibers end without leaving their frames
+#endif
   auto top = reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) & ~uintptr_t{15};
   void** sp = reinterpret_cast<void**>(top);
   *--sp = nullptr;

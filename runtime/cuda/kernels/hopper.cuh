@@ -3,8 +3,8 @@
 #pragma once
 #include "device.cuh"
 
-// A matrix of bytes in global memory for load_tile, made by the host (cuTensorMapEncodeTiled): tiles come 128 bytes
-// wide, with the 128-byte swizzle, zeros outside of the matrix.
+// Bytes in global memory, described by the host (tensor_maps.py): a matrix for load_tile, images for load_pixels. Tiles
+// come in rows of 128, 64 or 32 bytes, with the swizzle of that width, zeros outside of the matrix or image.
 struct alignas(64) TensorMap {
   uint64_t opaque[16];
 };
@@ -52,6 +52,19 @@ DEVICE void load_tile(void* dst, const TensorMap* map, int column, int row, uint
       : "memory");
 }
 
+// Starts the copy of channels of the map's number of pixels. Pixel by pixel, (left, top) of `image` goes through the
+// window's places, in steps of the map: along a row of them, then to the next row, then to the next image. What is
+// copied lies (offset_w, offset_h) further on.
+DEVICE void load_pixels(void* dst, const TensorMap* map, int channel, int left, int top, int image, int offset_w,
+                        int offset_h, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::"r"(shared_address(dst)),
+      "l"(map), "r"(channel), "r"(left), "r"(top), "r"(image), "r"(shared_address(barrier)),
+      "h"(static_cast<uint16_t>(offset_w)), "h"(static_cast<uint16_t>(offset_h))
+      : "memory");
+}
+
 template <int Registers>
 DEVICE void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
@@ -79,36 +92,50 @@ DEVICE void settle_products(int (&d)[Fragments][4]) {
   }
 }
 
-// Rows of 128 bytes with the 128-byte swizzle, atoms of eight rows one after another; see "matrix descriptor" of the
-// PTX ISA.
+// A tile's rows of `Width` bytes with the swizzle of that width, atoms of eight rows one after another; see "matrix
+// descriptor" of the PTX ISA.
+template <int Width>
 DEVICE uint64_t describe_tile(const void* tile) {
-  constexpr uint64_t kAtomBytes = 1024, kSwizzle128 = 1;
-  return (shared_address(tile) & 0x3FFFF) >> 4 | uint64_t{1} << 16 | kAtomBytes >> 4 << 32 | kSwizzle128 << 62;
+  constexpr uint64_t kAtomBytes = 8 * Width, kSwizzle = Width == 128 ? 1 : Width == 64 ? 2 : 3;
+  return (shared_address(tile) & 0x3FFFF) >> 4 | uint64_t{1} << 16 | kAtomBytes >> 4 << 32 | kSwizzle << 62;
 }
 
-#define RUSHLIGHT_D4(i) "+r"(d[i][0]), "+r"(d[i][1]), "+r"(d[i][2]), "+r"(d[i][3])
-#define RUSHLIGHT_D16(i) RUSHLIGHT_D4(i), RUSHLIGHT_D4(i + 1), RUSHLIGHT_D4(i + 2), RUSHLIGHT_D4(i + 3)
+#define RL_D4(i) "+r"(d[i][0]), "+r"(d[i][1]), "+r"(d[i][2]), "+r"(d[i][3])
+#define RL_D32(i) \
+  RL_D4(i), RL_D4(i + 1), RL_D4(i + 2), RL_D4(i + 3), RL_D4(i + 4), RL_D4(i + 5), RL_D4(i + 6), RL_D4(i + 7)
+#define RL_NAMES_64                                                        \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define RL_NAMES_128                                                                   \
+  RL_NAMES_64                                                                          \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define RL_NAMES_256                                                                             \
+  RL_NAMES_128                                                                                   \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "           \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "             \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
-// d[64x256] = a[64x32] b[256x32]^T, added to d where `accumulate`; a is u8, b is s8, each from byte 32 * step of its
-// tile's rows. Warp w of the group holds rows 16 w to 16 w + 15, each fragment laid out as by multiply_u8s8.
-DEVICE void multiply_tiles(int (&d)[32][4], uint64_t a, uint64_t b, int step, bool accumulate) {
-  asm volatile(
-      "{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %130, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n256k32.s32.u8.s8 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
-      "%128, %129, accumulate;\n}"
-      : RUSHLIGHT_D16(0), RUSHLIGHT_D16(4), RUSHLIGHT_D16(8), RUSHLIGHT_D16(12), RUSHLIGHT_D16(16), RUSHLIGHT_D16(20),
-        RUSHLIGHT_D16(24), RUSHLIGHT_D16(28)
-      : "l"(a + 2 * step), "l"(b + 2 * step), "r"(static_cast<int>(accumulate)));
-}
+// d[64xN] = a[64x32] b[Nx32]^T, N = 8 * the fragments of d, added to d where `accumulate`; a is u8, b is s8, each from
+// byte 32 * step of its tile's rows. Warp w of the group holds rows 16 w to 16 w + 15, each fragment laid out as by
+// multiply_u8s8.
+#define RL_MULTIPLY_TILES(n, names, a_name, b_name, accumulate_name, ...)                                      \
+  DEVICE void multiply_tiles(int (&d)[n / 8][4], uint64_t a, uint64_t b, int step, bool accumulate) {          \
+    asm volatile("{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, " accumulate_name                         \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n "k32.s32.u8.s8 {" names "}, " a_name ", " b_name \
+                 ", accumulate;\n}"                                                                            \
+                 : __VA_ARGS__                                                                                 \
+                 : "l"(a + 2 * step), "l"(b + 2 * step), "r"(static_cast<int>(accumulate)));                   \
+  }
+RL_MULTIPLY_TILES(64, RL_NAMES_64, "%32", "%33", "%34", RL_D32(0))
+RL_MULTIPLY_TILES(128, RL_NAMES_128, "%64", "%65", "%66", RL_D32(0), RL_D32(8))
+RL_MULTIPLY_TILES(256, RL_NAMES_256, "%128", "%129", "%130", RL_D32(0), RL_D32(8), RL_D32(16), RL_D32(24))
 
-#undef RUSHLIGHT_D16
-#undef RUSHLIGHT_D4
+#undef RL_MULTIPLY_TILES
+#undef RL_NAMES_256
+#undef RL_NAMES_128
+#undef RL_NAMES_64
+#undef RL_D32
+#undef RL_D4
 #endif

@@ -1,4 +1,7 @@
-// The CPU twin of hopper.cuh. A TensorMap here is: address, columns, rows, pitch, columns and rows of a tile.
+// The CPU twin of hopper.cuh. A TensorMap here is, for a matrix: address, columns, rows, pitch, columns and rows of a
+// tile; for images: address, channels, width, height, images, bytes from pixel to pixel, from row to row and from image
+// to image, then the driver's corners of the bounding box (lower of width and height, upper of both), channels and
+// pixels of a tile, traversal strides of width and height.
 #pragma once
 #include "emulated.h"
 
@@ -22,17 +25,79 @@ inline void settle(Barrier& barrier) {
   barrier.pending = barrier.count;
 }
 
-// The byte at (row, column) of a tile with the 128-byte swizzle, whose start may lie inside of a row.
-inline size_t swizzle(size_t offset) { return offset ^ (offset >> 7 & 7) << 4; }
+// Where a byte of a tile lies that without swizzle would lie at `offset`, in rows of `width` bytes.
+inline size_t swizzle(size_t offset, int width) { return offset ^ (offset >> 7 & (width / 16 - 1)) << 4; }
 
 inline void copy_tile(unsigned char* dst, const uint64_t* map, int column, int row) {
   const auto* source = reinterpret_cast<const unsigned char*>(map[0]);
   const auto columns = static_cast<int64_t>(map[1]), rows = static_cast<int64_t>(map[2]);
+  const int width = static_cast<int>(map[4]);
   for (int r = 0; r < static_cast<int>(map[5]); ++r) {
-    for (int c = 0; c < static_cast<int>(map[4]); ++c) {
+    for (int c = 0; c < width; ++c) {
       const bool inside = row + r < rows && column + c < columns;
-      dst[swizzle(static_cast<size_t>(r) * 128 + c)] = inside ? source[(row + r) * map[3] + column + c] : 0;
+      dst[swizzle(static_cast<size_t>(r) * width + c, width)] = inside ? source[(row + r) * map[3] + column + c] : 0;
     }
+  }
+}
+
+// A pixel of images, in the order in which the PTX ISA's im2col mode visits them.
+struct Place {
+  int64_t w, h, image;
+};
+
+// The pixels from which im2col mode reads: the bounding box is [lower, size + upper) of width and height.
+struct PixelBox {
+  int64_t width, height, lower_w, lower_h, end_w, end_h, stride_w, stride_h;
+
+  explicit PixelBox(const uint64_t* map) {
+    const auto* field = reinterpret_cast<const int64_t*>(map);
+    width = field[2], height = field[3], lower_w = field[8], lower_h = field[9];
+    end_w = width + field[10], end_h = height + field[11], stride_w = field[14], stride_h = field[15];
+  }
+
+  bool has(const Place& at) const { return lower_w <= at.w && at.w < end_w && lower_h <= at.h && at.h < end_h; }
+
+  void advance(Place& at) const {
+    at.w += stride_w;
+    if (at.w < end_w) return;
+    at.w = lower_w;
+    at.h += stride_h;
+    if (at.h < end_h) return;
+    at.h = lower_h;
+    ++at.image;
+  }
+};
+
+inline void copy_pixels(unsigned char* dst, const uint64_t* map, int channel, Place at, int offset_w, int offset_h) {
+  const PixelBox box(map);
+  const auto* source = reinterpret_cast<const unsigned char*>(map[0]);
+  const auto channels = static_cast<int64_t>(map[1]), images = static_cast<int64_t>(map[4]);
+  const int width = static_cast<int>(map[12]);
+  for (int pixel = 0; pixel < static_cast<int>(map[13]); ++pixel, box.advance(at)) {
+    const int64_t w = at.w + offset_w, h = at.h + offset_h;
+    const bool is_pixel = w >= 0 && w < box.width && h >= 0 && h < box.height && at.image >= 0 && at.image < images;
+    const unsigned char* first = is_pixel ? source + at.image * map[7] + h * map[6] + w * map[5] : nullptr;
+    for (int c = 0; c < width; ++c) {
+      const bool inside = is_pixel && channel + c < channels;
+      dst[swizzle(static_cast<size_t>(pixel) * width + c, width)] = inside ? first[channel + c] : 0;
+    }
+  }
+}
+
+// Lets `copy` write `rows` rows of `width` bytes, now or later, and `barrier` hear of them.
+template <class Copy>
+void start_transfer(void* dst, int rows, int width, uint64_t* barrier, Copy copy) {
+  check_shared(dst, static_cast<size_t>(rows) * width, 8 * width);
+  Barrier* state = &barrier_at(barrier);
+  const auto transfer = [=] {
+    copy(static_cast<unsigned char*>(dst));
+    state->bytes -= rows * width;
+    settle(*state);
+  };
+  if (active->eager & kCopies) {
+    transfer();
+  } else {
+    active->transfers.push_back(transfer);
   }
 }
 
@@ -61,19 +126,21 @@ DEVICE void wait_barrier(uint64_t* barrier, int parity) {
 }
 
 DEVICE void load_tile(void* dst, const TensorMap* map, int column, int row, uint64_t* barrier) {
-  const int bytes = static_cast<int>(map->opaque[4] * map->opaque[5]);
-  emulator::check_shared(dst, bytes, 1024);
-  emulator::Barrier* state = &emulator::barrier_at(barrier);
-  const auto transfer = [=] {
-    emulator::copy_tile(static_cast<unsigned char*>(dst), map->opaque, column, row);
-    state->bytes -= bytes;
-    emulator::settle(*state);
-  };
-  if (emulator::active->eager & emulator::kCopies) {
-    transfer();
-  } else {
-    emulator::active->transfers.push_back(transfer);
-  }
+  const int width = static_cast<int>(map->opaque[4]), rows = static_cast<int>(map->opaque[5]);
+  emulator::start_transfer(dst, rows, width, barrier,
+                           [=](unsigned char* to) { emulator::copy_tile(to, map->opaque, column, row); });
+}
+
+DEVICE void load_pixels(void* dst, const TensorMap* map, int channel, int left, int top, int image, int offset_w,
+                        int offset_h, uint64_t* barrier) {
+  const emulator::Place first{left, top, image};
+  const auto is_offset = [](int offset) { return offset >= 0 && offset < 256; };
+  emulator::require(emulator::PixelBox(map->opaque).has(first), "a window outside of its bounding box");
+  emulator::require(is_offset(offset_w) && is_offset(offset_h), "an offset beyond its eight bits");
+  const int width = static_cast<int>(map->opaque[12]), pixels = static_cast<int>(map->opaque[13]);
+  emulator::start_transfer(dst, pixels, width, barrier, [=](unsigned char* to) {
+    emulator::copy_pixels(to, map->opaque, channel, first, offset_w, offset_h);
+  });
 }
 
 template <int Registers>
@@ -106,25 +173,31 @@ DEVICE void wait_products() {
 template <int Fragments>
 DEVICE void settle_products(int (&)[Fragments][4]) {}
 
-// The tile's offset in shared memory.
+// The tile's offset in shared memory, and the width of its rows.
+template <int Width>
 DEVICE uint64_t describe_tile(const void* tile) {
-  emulator::check_shared(tile, 1024, 1024);
-  return static_cast<uint64_t>(static_cast<const unsigned char*>(tile) - emulator::active->shared);
+  emulator::check_shared(tile, 8 * Width, 8 * Width);
+  const auto offset = static_cast<const unsigned char*>(tile) - emulator::active->shared;
+  return static_cast<uint64_t>(offset) | uint64_t{Width} << 32;
 }
 
-DEVICE void multiply_tiles(int (&d)[32][4], uint64_t a, uint64_t b, int step, bool accumulate) {
+template <int Fragments>
+DEVICE void multiply_tiles(int (&d)[Fragments][4], uint64_t a, uint64_t b, int step, bool accumulate) {
   const int thread = emulator::self().linear % 128, lane = thread % 32;
   const unsigned char* shared = emulator::active->shared;
+  // Sixteen bytes of a row of a tile.
+  const auto vector = [=](uint64_t tile, int row, int byte) {
+    const auto width = static_cast<int>(tile >> 32);
+    emulator::require(byte < width, "a step beyond the tile's rows");
+    return shared + static_cast<uint32_t>(tile) + emulator::swizzle(static_cast<size_t>(row) * width + byte, width);
+  };
   const auto product = [=, &d] {
-    for (int j = 0; j < 32; ++j) {
+    for (int j = 0; j < Fragments; ++j) {
       for (int i = 0; i < 4; ++i) {
         const int row = thread / 32 * 16 + lane / 4 + i / 2 * 8, column = j * 8 + lane % 4 * 2 + i % 2;
         int sum = accumulate ? d[j][i] : 0;
-        for (int vector = 0; vector < 32; vector += 16) {
-          const unsigned char* left =
-              shared + a + emulator::swizzle(static_cast<size_t>(row) * 128 + step * 32 + vector);
-          const unsigned char* right =
-              shared + b + emulator::swizzle(static_cast<size_t>(column) * 128 + step * 32 + vector);
+        for (int byte = step * 32; byte < step * 32 + 32; byte += 16) {
+          const unsigned char *left = vector(a, row, byte), *right = vector(b, column, byte);
           for (int k = 0; k < 16; ++k) sum += left[k] * static_cast<int8_t>(right[k]);
         }
         d[j][i] = sum;
