@@ -196,3 +196,16 @@ def test_float_remainders_are_exact_for_any_bits(device: EmulatedDevice) -> None
     nan = np.isnan(expected)
     np.testing.assert_array_equal(np.isnan(got), nan)
     np.testing.assert_array_equal(got[~nan].view(np.uint32), expected[~nan].view(np.uint32))
+
+
+def test_scales_of_rows_that_are_one_vector(device: EmulatedDevice) -> None:
+    """Units have no axis of channels then, but channels have scales of their own."""
+    rng = np.random.default_rng(2)
+    x, zero = rng.integers(0, 256, (6, 4)).astype(np.uint8), rng.integers(0, 256, 4).astype(np.uint8)
+    scale = rng.uniform(1, 2, 4).astype(np.float32)
+    buffers = [upload(device, x), upload(device, scale), upload(device, zero), device.allocate(4 * x.size)]
+    row = next(row for row in families()["quantize"].rows if (row.op, row.types) == ("dequantize", "u8f32u8f32"))
+    params = pack_params("quantize", rank=2, shape=[6, 4], scale_strides=[0, 1])
+    run(Call(row, params, [buffer.address for buffer in buffers]), device)
+    expected = (x.astype(np.float32) - zero.astype(np.float32)) * scale
+    np.testing.assert_array_equal(download(device, buffers[3], x.shape, np.float32), expected)

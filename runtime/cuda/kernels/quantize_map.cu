@@ -45,7 +45,8 @@ struct QuantizeCall {
 };
 
 KERNEL(quantize_map, kUnitThreads, 1, QuantizeCall) {
-  if (p.axes.rank == 1 && p.axes.strides[0] == 0) {
+  const bool is_row = varies(p.axes, 0);
+  if (p.axes.rank == 1 && p.axes.strides[0] == 0 && !is_row) {
     const V scale = {*p.scale}, zero = {static_cast<float>(*p.zero_point)};
     const auto map = [&](auto function) {
       map_elements<1, kWidest>(p.axes, [&]<int N>(int64_t to, const Offsets<1>&) {
@@ -62,7 +63,6 @@ KERNEL(quantize_map, kUnitThreads, 1, QuantizeCall) {
     }
     return map([&](V x) { return Op::apply(x, scale, zero); });
   }
-  const bool is_row = varies(p.axes, 0);
   map_elements<1, kWidest>(p.axes, [&]<int N>(int64_t to, const Offsets<1>& from) {
     float x[N], scale[N], zero[N], out[N];
     widen(read_pack<N>(p.x + to, true), x);
