@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .cpu.params import pack_params
 from .execution import Engine, Peaks
 from .ir import Node, Value
 from .model import Model
@@ -25,8 +24,9 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step: the operator and the node's name, the kernel's symbol or "NumPy reference", the register tile that most
-    of it is computed by (rows and columns of the result, "" where the family has none), the result's shape.
+    """One step: the operator ("chain" of several) and the node's name, the kernel's symbol or "NumPy reference", the
+    register tile that most of it is computed by (rows and columns of the result, "" where the family has none), the
+    result's shape.
 
     `nanoseconds` is the median of several runs; `share` the part of a bound that was reached (0 to 1) and `bound` its
     name: the peak of multiply-adds for matrix kernels, else the bandwidth of memory, or of the cache where the operands
@@ -76,7 +76,7 @@ def explain(model: Model, inputs: Mapping[str, Any], method: str | None = None) 
         for index, (step, time) in enumerate(zip(target.plan.steps, times, strict=True))
     ]
     arena = target.execution(sizes).arena_bytes
-    computed = {id(step.node) for step in target.plan.steps}
+    computed = {id(node) for step in target.plan.steps for node in _nodes(step)}
     idle = [_idle(node, sizes) for node in target.plan.graph.nodes if id(node) not in computed]
     return Explanation(steps, idle, sizes, arena, peaks)
 
@@ -105,7 +105,14 @@ def _report(
     share = done / (max(time, 1) * 1e-9) / rate if rate else 0.0
     why = "; ".join(filter(None, [engine.reason(step), band]))
     tile = _tile(step, sizes, engine)
-    return StepReport(node.op.name, _label(node), step.row.symbol, tile, shape, time, share, bound if rate else "", why)
+    operator = step.family if step.chain else node.op.name
+    return StepReport(operator, _label(node), step.row.symbol, tile, shape, time, share, bound if rate else "", why)
+
+
+def _nodes(step: KernelStep | ReferenceStep) -> list[Node]:
+    """Whose work the step does."""
+    chain = step.chain if isinstance(step, KernelStep) else ()
+    return [own.node for own in chain] or [step.node]
 
 
 def _idle(node: Node, sizes: Mapping[str, int]) -> StepReport:
@@ -115,7 +122,9 @@ def _idle(node: Node, sizes: Mapping[str, int]) -> StepReport:
 
 
 def _tile(step: KernelStep, sizes: Mapping[str, int], engine: Engine) -> str:
-    params = pack_params(step.family, **{name: _number(value, sizes) for name, value in step.params.items()})
+    params = engine.backend.pack_params(
+        step.family, {name: _number(value, sizes) for name, value in step.params.items()}
+    )
     rows, columns = engine.tile(step.row.symbol, params)
     return f"{rows}x{columns}" if rows * columns > 1 else ""
 
@@ -133,6 +142,11 @@ def _label(node: Node) -> str:
 def _bytes(step: KernelStep, sizes: Mapping[str, int]) -> int:
     """What the step reads and writes, each value once; of what it indexes, as much as it writes. A concatenation is a
     step for every part."""
+    if step.chain:
+        made = {own.node.output for own in step.chain}
+        read = {value for own in step.chain for value in own.node.inputs if value is not None}
+        written = [operand for name, operand in step.operands.items() if name.startswith("out")]
+        return sum(_size(value, sizes) for value in [*(read - made), *written])
     node = step.node
     if node.op.name == "concat":
         dims = step.params["dims"]

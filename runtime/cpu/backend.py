@@ -86,6 +86,7 @@ class CpuBackend(TableBackend):
 
     name = "cpu"
     has_bands = True
+    chains = None
 
     def __init__(self, isa: str) -> None:
         self.isa = isa

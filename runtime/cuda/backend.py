@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,8 @@ from ..cpu.backend import TableBackend
 from ..cpu.params import params_dtype
 from ..ops import Array
 from ..plan.lowering import KernelRow
-from .families import families
+from .chains import ElementKernels
+from .families import chain, families
 from .family import Family, Row
 
 
@@ -20,9 +22,16 @@ class CudaBackend(TableBackend):
 
     name = "cuda"
     has_bands = False
+    chains = ElementKernels()
 
     def __init__(self) -> None:
         super().__init__({name: family.rows for name, family in families().items()})
+
+    def operand_names(self, family: str) -> Sequence[tuple[str, bool]]:
+        return chain.OPERANDS if family == chain.FAMILY.name else super().operand_names(family)
+
+    def pack_params(self, family: str, params: Mapping[str, Any]) -> bytes:
+        return chain.pack_params(params) if family == chain.FAMILY.name else super().pack_params(family, params)
 
     def packed_bytes(self, row: KernelRow, params: bytes) -> int:
         family, own = self._packing(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,8 @@ class CudaEngine:
         return self._tiles.get((symbol, params), (0, 0))
 
     def reason(self, step: KernelStep) -> str:
-        return reason(step, f"the {step.row.types} row of GPUs", has_winograd=False)
+        row = "generated from the graph" if step.chain else f"the {step.row.types} row of GPUs"
+        return reason(step, row, has_winograd=False)
 
 
 class CudaLoaded:
@@ -75,7 +76,7 @@ class CudaLoaded:
         plan.release_packed()
         self.memory: Buffer = device.allocate(0)
         self.generation = 0
-        self.rows: Mapping[str, Row] = {row.symbol: row for family in families().values() for row in family.rows}
+        self.rows = {step.row.symbol: step.row for step in plan.steps if isinstance(step, KernelStep)}
 
     @property
     def held_bytes(self) -> int:
@@ -192,11 +193,16 @@ class CudaExecution:
         self._generation = self._loaded.generation
 
     def _scratch_bytes(self, symbol: str, params: bytes, locations: list[Location]) -> int:
-        row = self._loaded.rows[symbol]
+        row = self._row(symbol)
         return families()[row.family].scratch_bytes(Call(row, params, ()), self._device)
 
-    def _launches(self, index: int, symbol: str, params: bytes, locations: list[Location]) -> list[Launch]:
+    def _row(self, symbol: str) -> Row:
         row = self._loaded.rows[symbol]
+        assert isinstance(row, Row)
+        return row
+
+    def _launches(self, index: int, symbol: str, params: bytes, locations: list[Location]) -> list[Launch]:
+        row = self._row(symbol)
         operands = [self.address(location, index) for location in locations]
         call = Call(row, params, operands, self._loaded.memory.address + SCRATCH_AT)
         chosen = choose(call, families()[row.family].ways(call, self._device), self._device)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..ir import Node, Value
 from ..plan.bands import ImageRows, Part
-from ..plan.lowering import Lowering, Param, Rule, short_dtype
-from ..types import product
+from ..plan.lowering import Elements, Lowering, Param, Rule, short_dtype
+from ..types import dense_strides, product
 from .activation import activation_params
 from .images import element_rows
 from .strides import MAX_AXES, Loop, broadcast_loops, broadcast_strides, collapse
@@ -24,6 +24,7 @@ def lower_unary(node: Node, lower: Lowering) -> bool:
     assert x is not None
     types = short_dtype(x.dtype) + short_dtype(node.output.dtype)
     size, memory = x.type.size, [(node.output, x)]
+    elements = Elements.of(x.shape, {"x": dense_strides(x.shape)})
     row = lower.find("unary", _kernel_name(node), types)
     if row is not None:
         params = {"n": size, **_function_params(node.op.name, node.attrs)}
@@ -32,12 +33,13 @@ def lower_unary(node: Node, lower: Lowering) -> bool:
             return {"n": part.images * part.rows * product(x.shape[2:])}
 
         rows = element_rows(["x"], [x], node.output, lower, banded)
-        lower.step(node, row, {"x": x, "out": node.output}, params, in_place=memory, rows=rows)
+        operands = {"x": x, "out": node.output}
+        lower.step(node, row, operands, params, in_place=memory, rows=rows, elements=elements)
         return True
     row = lower.find("cast", node.op.name, types)
     if row is None:
         return False
-    lower.step(node, row, {"x": x, "out": node.output}, {"n": size}, in_place=memory)
+    lower.step(node, row, {"x": x, "out": node.output}, {"n": size}, in_place=memory, elements=elements)
     return True
 
 
@@ -68,7 +70,9 @@ def lower_broadcast(node: Node, lower: Lowering) -> bool:
     memory = [(node.output, value) for value in values if value.type == node.output.type]
     operands = [*(lower.view(value).operand for value in values), node.output]
     rows = broadcast_rows(values, node.output, names[:-1], lower)
-    lower.step(node, row, dict(zip(names, operands, strict=True)), params, in_place=memory, rows=rows)
+    elements = broadcast_elements(values, node.output, names[:-1], lower)
+    step = dict(zip(names, operands, strict=True))
+    lower.step(node, row, step, params, in_place=memory, rows=rows, elements=elements)
     return True
 
 
@@ -78,6 +82,12 @@ def broadcast_params(
     """Parameters `rank`, `shape` and `<operand>_strides`; None where there are more axes than they have room for."""
     loops = broadcast_loops([(value.shape, lower.view(value).strides) for value in values], out.shape)
     return _loop_params(loops, names) if len(loops) <= MAX_AXES else None
+
+
+def broadcast_elements(values: Sequence[Value], out: Value, names: Sequence[str], lower: Lowering) -> Elements:
+    """Which elements of the operands a step with `broadcast_params` reads for one of its result."""
+    strides = (broadcast_strides(value.shape, out.shape, lower.view(value).strides) for value in values)
+    return Elements.of(out.shape, dict(zip(names, strides, strict=True)))
 
 
 def broadcast_rows(values: Sequence[Value], out: Value, names: Sequence[str], lower: Lowering) -> ImageRows | None:

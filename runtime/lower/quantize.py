@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ..ir import Node
 from ..plan.bands import Part
-from ..plan.lowering import Lowering, Param, Rule, short_dtype
+from ..plan.lowering import Elements, Lowering, Param, Rule, short_dtype
 from ..types import dense_strides, product
-from .elementwise import broadcast_params, broadcast_rows
+from .elementwise import broadcast_elements, broadcast_params, broadcast_rows
 from .images import element_rows
 from .strides import MAX_AXES, Loop, collapse
 
@@ -26,10 +26,9 @@ def lower_quantize(node: Node, lower: Lowering) -> bool:
         return False
     axis = node.attrs["axis"]
     rank = x.type.rank
-    loops = [
-        Loop(size, [step, 1 if axis is not None and d == axis % rank else 0])
-        for d, (size, step) in enumerate(zip(x.shape, dense_strides(x.shape), strict=True))
-    ]
+    dense = dense_strides(x.shape)
+    scales = [1 if axis is not None and d == axis % rank else 0 for d in range(rank)]
+    loops = [Loop(size, [step, scale]) for size, step, scale in zip(x.shape, dense, scales, strict=True)]
     loops = collapse(loops) if loops else [Loop(1, [1, 0])]
     if len(loops) > MAX_AXES:
         return False
@@ -38,7 +37,9 @@ def lower_quantize(node: Node, lower: Lowering) -> bool:
         "shape": [loop.size for loop in loops],
         "scale_strides": [loop.strides[1] for loop in loops],
     }
-    lower.step(node, row, {"x": x, "scale": scale, "zero_point": zero_point, "out": node.output}, params)
+    elements = Elements.of(x.shape, {"x": dense, "scale": scales, "zero_point": scales})
+    operands = {"x": x, "scale": scale, "zero_point": zero_point, "out": node.output}
+    lower.step(node, row, operands, params, elements=elements)
     return True
 
 
@@ -76,7 +77,8 @@ def lower_table(node: Node, lower: Lowering) -> bool:
         return {"shape": [part.images * part.rows * product(x.shape[2:])]}
 
     rows = element_rows(["x"], [x], node.output, lower, banded)
-    lower.step(node, row, operands, params, in_place=[(node.output, x)], rows=rows)
+    elements = Elements.of(x.shape, {"x": dense_strides(x.shape)})
+    lower.step(node, row, operands, params, in_place=[(node.output, x)], rows=rows, elements=elements)
     return True
 
 
@@ -97,7 +99,8 @@ def lower_qbinary(node: Node, lower: Lowering) -> bool:
     memory = [(node.output, value) for value in (a, b) if value.type == node.output.type]
     operands = {"a": lower.view(a).operand, "b": lower.view(b).operand, "out": node.output}
     rows = broadcast_rows([a, b], node.output, ["a", "b"], lower)
-    lower.step(node, row, operands, params, in_place=memory, rows=rows)
+    elements = broadcast_elements([a, b], node.output, ["a", "b"], lower)
+    lower.step(node, row, operands, params, in_place=memory, rows=rows, elements=elements)
     return True
 
 

@@ -12,6 +12,8 @@ from .winograd import why_direct
 def reason(step: KernelStep, row: str, *, has_winograd: bool) -> str:
     """One line. `row`: why the family's row is this one. `has_winograd`: whether the step's backend has kernels of
     Winograd's method, so that a convolution without them needs a reason."""
+    if step.chain:
+        return _chain(step, row)
     why = _FAMILIES.get(step.family)
     parts = [why(step) if callable(why) else why] if why else []
     if step.family == "gemm" and has_winograd:
@@ -21,6 +23,13 @@ def reason(step: KernelStep, row: str, *, has_winograd: bool) -> str:
     if step.node.origin:
         parts.insert(0, f"part of {step.node.origin}, which has no kernel")
     return "; ".join([*parts, row])
+
+
+def _chain(step: KernelStep, row: str) -> str:
+    members = (f"{node.op.name} '{node.name or node.outputs[0].name}'" for node in (own.node for own in step.chain))
+    text = f"{len(step.chain)} steps over the same elements, in registers between them: {', '.join(members)}"
+    origins = dict.fromkeys(own.node.origin for own in step.chain if own.node.origin)
+    return "; ".join([*(f"part of {origin}, which has no kernel" for origin in origins), text, row])
 
 
 def _why_direct(step: KernelStep) -> str:

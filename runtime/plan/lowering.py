@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from ..ops import Array
 from ..types import DimLike, TensorType, dense_strides
 from .bands import ImageRows
 from .rows import Placement, RowAccess, place_rows
+
+if TYPE_CHECKING:
+    from .chains import ChainKernels
 
 _SHORT = {"float": "f", "int": "s", "uint": "u"}
 
@@ -139,6 +142,22 @@ class Recurrence:
     count: str = "steps"
 
 
+@dataclass(frozen=True, eq=False)
+class Elements:
+    """That a step makes every element of its operand "out", dense and of `shape`, from one element of each operand in
+    `strides`, which says where it lies, in elements. What else the step reads it reads whole. No axis has size 1."""
+
+    shape: tuple[DimLike, ...]
+    strides: Mapping[str, tuple[DimLike, ...]]
+
+    @staticmethod
+    def of(shape: Sequence[DimLike], strides: Mapping[str, Sequence[DimLike]]) -> Elements:
+        """The same without the axes of size 1."""
+        kept = [axis for axis, size in enumerate(shape) if size != 1]
+        short = {name: tuple(own[axis] for axis in kept) for name, own in strides.items()}
+        return Elements(tuple(shape[axis] for axis in kept), short)
+
+
 @dataclass(eq=False)
 class KernelStep:
     """One kernel call. `operands` and `params` are named as the family declares them."""
@@ -153,6 +172,8 @@ class KernelStep:
     compute: str  # "f32", "int8" or "": the peak that `macs` is compared with
     rows: ImageRows | None = None  # how the step can be held to some rows of its images
     time: Recurrence | None = None  # how it can be held to a span of time
+    elements: Elements | None = None  # how it can be part of a chain
+    chain: Sequence[KernelStep] = ()  # the steps that it makes at once
 
 
 @dataclass(eq=False)
@@ -219,12 +240,14 @@ class Lowering:
         compute: str = "",
         rows: ImageRows | None = None,
         time: Recurrence | None = None,
+        elements: Elements | None = None,
     ) -> None:
         """Emits a kernel call. `operands` and `params` must name every operand and field of the row's family
         (optional operands may be left out). `in_place` lists (written, read) values of equal size that may share
-        memory. `rows`, if given, lets the step run in bands, `time` in a pipeline."""
+        memory. `rows`, if given, lets the step run in bands, `time` in a pipeline, `elements` in a chain."""
         family = self.backend.family_of(row)
-        made = KernelStep(node, family, row, dict(operands), dict(params), list(in_place), macs, compute, rows, time)
+        memory = list(in_place)
+        made = KernelStep(node, family, row, dict(operands), dict(params), memory, macs, compute, rows, time, elements)
         self.steps.append(made)
 
 
@@ -239,6 +262,11 @@ class Backend(RowAccess, Protocol):
     @property
     def has_bands(self) -> bool:
         """Whether steps over images may run together in bands of rows, and recurrent layers in pipelines."""
+        ...
+
+    @property
+    def chains(self) -> ChainKernels | None:
+        """What runs neighbouring steps over the same elements as one, if anything does."""
         ...
 
     def find(self, family: str, op: str, types: str) -> KernelRow | None: ...

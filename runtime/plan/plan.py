@@ -16,6 +16,7 @@ from ..ops import Array
 from ..program import PackedWeight
 from ..reference import evaluate_attrs
 from ..types import Dim, evaluate
+from .chains import Chains
 from .groups import (
     ARENA,
     CONSTANT,
@@ -101,6 +102,9 @@ class Plan:
         ends = {self._home(value) for _, value in graph.outputs}
         needed = drop_unread(lower.steps, ends, self._home)
         self.steps = gather(needed, self._touched, self._made)
+        if backend.chains is not None:
+            kept = {self._root(value) for _, value in graph.outputs} | ends
+            self.steps = Chains(self.steps, backend.chains, self._touched, self._written, self._root, kept).join()
         self._constant_index: dict[Value | Packed | Derived, int] = {}
         self._operand_order: dict[str, list[str]] = {}
         for step in self.steps:
