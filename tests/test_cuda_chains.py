@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from rushlight.runtime.cuda.compile import ARCHITECTURES, nvrtc, resources
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
+from rushlight.runtime.cuda.families import families
 from rushlight.runtime.errors import DeviceError
-from tests.hand_chains import every_row, hand_chains
+from tests.hand_chains import COLUMNS, DENSE, HandChain, every_row, hand_chains
 from tests.replay.device import same_bits
+from tests.test_cuda_compile import check_code
 
 HAND_MADE = hand_chains()
 SHAPES = [((3, 7, 16), 0), ((2, 9, 16), 8), ((2, 5, 33), 0), ((3, 2, 8), 8), ((4, 0, 3), 0), ((1, 1, 1), 8)]
@@ -51,3 +56,18 @@ def test_chains_compile_without_spills(arch: str) -> None:
         assert used.registers <= REGISTERS, names
         assert used.spills == 0, names
         assert used.stack == 0 or any(row.op in WITH_STACK for row, _, _ in own.steps), names
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def test_floats_are_read_and_written_16_bytes_at_a_time(arch: str, tmp_path: Path) -> None:
+    try:
+        compiler = nvrtc()
+    except DeviceError as error:
+        pytest.skip(str(error))
+    rows = {(row.op, row.types): row for name in ("binary", "unary") for row in families()[name].rows}
+    own = HandChain(np.random.default_rng(0))
+    x, scale = own.source("f32", DENSE), own.source("f32", COLUMNS)
+    product = own.step(rows["mul", "f32f32f32"], {"a": x, "b": scale}, {})
+    gate = own.step(rows["sigmoid", "f32f32"], {"x": product}, {"alpha": 0.0, "beta": 0.0})
+    own.results = [own.step(rows["mul", "f32f32f32"], {"a": gate, "b": x}, {})[1]]
+    check_code(compiler, own.row().kernel, arch, 48, {"LDG.E.128", "STG.E.128"}, tmp_path / "cubin")
