@@ -29,7 +29,7 @@ from .tensor_maps import MatrixMap, PixelMap
 _POISON = 0xCD
 _HEADERS = ("emulator.h", "emulated.h", "hopper_emulated.h")
 _FLAGS = (
-    "-std=c++20", "-O1", "-march=x86-64-v3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno",
+    "-std=c++20", "-O1", "-march=x86-64-v3", "-fPIC", "-ffp-contract=off", "-fno-math-errno",
     "-fno-strict-aliasing", "-DRUSHLIGHT_EMULATED",
 )  # fmt: skip
 
@@ -44,12 +44,23 @@ def compiler() -> str:
 
 def build(kernel: Kernel, flags: Sequence[str] = ()) -> Path:
     """The kernel as a shared library. Raises DeviceError."""
-    command = [compiler(), *_FLAGS, *flags, *kernel.macros]
+    macros = "".join(f"#define {name} {value}\n" for name, value in kernel.defines)
+    options = ["-include", str(_prelude(flags)), "-shared"]
+    return _compile(f"{kernel.name}.cc", macros + kernel.source, (*flags, *options), ".so")
+
+
+def _prelude(flags: Sequence[str]) -> Path:
+    """The emulator precompiled, which is most of what a variant takes to compile: as g++ wants to be told of it."""
+    return _compile("prelude.h", '#include "emulated.h"\n', (*flags, "-x", "c++-header"), ".h.gch").with_suffix("")
+
+
+def _compile(name: str, text: str, options: Sequence[str], suffix: str) -> Path:
+    command = [compiler(), *_FLAGS, *options]
 
     def make() -> bytes:
         with as_file(files(__package__) / "kernels") as folder, tempfile.TemporaryDirectory() as scratch:
-            source, out = Path(scratch, f"{kernel.name}.cc"), Path(scratch, "kernel.so")
-            source.write_text(kernel.source)
+            source, out = Path(scratch, name), Path(scratch, "out")
+            source.write_text(text)
             done = subprocess.run(
                 [*command, "-I", str(folder), str(source), "-o", str(out)],
                 capture_output=True,
@@ -57,14 +68,14 @@ def build(kernel: Kernel, flags: Sequence[str] = ()) -> Path:
                 check=False,
             )
             if done.returncode:
-                raise DeviceError(f"{kernel.name} does not compile for the emulated device: {done.stderr.strip()}")
+                raise DeviceError(f"{name} does not compile for the emulated device: {done.stderr.strip()}")
             return out.read_bytes()
 
     try:
-        headers = [read_source(name) for name in _HEADERS]
+        headers = [read_source(header) for header in _HEADERS]
     except FileNotFoundError as error:
         raise DeviceError("the emulated device is for development: wheels lack its headers") from error
-    return cached(["emulated", _version(), *command, kernel.source, *headers], ".so", make)
+    return cached(["emulated", _version(), *command, text, *headers], suffix, make)
 
 
 @cache

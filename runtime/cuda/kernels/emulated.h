@@ -1,7 +1,5 @@
 // The CPU twin of device.cuh: the same functions, on the emulator.
 #pragma once
-#include <immintrin.h>
-
 #include <cmath>
 
 #include "emulator.h"
@@ -180,7 +178,7 @@ DEVICE float round_up(float x) { return __builtin_ceilf(x); }
 DEVICE float round_to_zero(float x) { return __builtin_truncf(x); }
 DEVICE int32_t float_bits(float x) { return __builtin_bit_cast(int32_t, x); }
 DEVICE float float_from_bits(int32_t x) { return __builtin_bit_cast(float, x); }
-DEVICE float half_to_float(uint16_t bits) { return _cvtsh_ss(bits); }
+DEVICE float half_to_float(uint16_t bits) { return static_cast<float>(__builtin_bit_cast(_Float16, bits)); }
 DEVICE uint32_t select_bytes(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
   uint32_t result = 0;

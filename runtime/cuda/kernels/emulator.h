@@ -166,7 +166,7 @@ inline void enter_fiber() {
 }
 
 inline void start_fiber(Fiber& fiber) {
-  if (!fiber.stack) fiber.stack = std::make_unique<char[]>(kStackBytes);
+  if (!fiber.stack) fiber.stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
 #ifdef __SANITIZE_ADDRESS__
   __asan_unpoison_memory_region(fiber.stack.get(), kStackBytes);  // a block's fibers end without leaving their frames
 #endif
