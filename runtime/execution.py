@@ -39,8 +39,8 @@ class Execution(Protocol):
 
 @dataclass(frozen=True)
 class Peaks:
-    """What a machine can do at best: multiplications and additions of float32 and of bytes a second, bytes a second
-    read from memory and, as far as operands fit its `cache_size` bytes, from the cache. 0 is what nobody knows.
+    """What a machine can do at best: multiplications and additions of float32, of bytes and in TF32 a second, bytes a
+    second read from memory and, as far as operands fit its `cache_size` bytes, from the cache. 0 is what nobody knows.
     `source`: where the figures are from."""
 
     f32_flops: float
@@ -49,6 +49,7 @@ class Peaks:
     cache_bytes: float
     cache_size: int
     source: str
+    tf32_flops: float = 0.0
 
 
 class Loaded(Protocol):
@@ -77,6 +78,10 @@ class Engine(Protocol):
     def peaks(self) -> Peaks: ...
     def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
         """Rows and columns of the result that most of a call is computed by; 0 where a kernel has none."""
+        ...
+
+    def compute(self, step: KernelStep) -> str:
+        """What limits a step's multiplications: "f32", "int8" or "tf32" of `Peaks`; "" where it is none of them."""
         ...
 
     def reason(self, step: KernelStep) -> str:

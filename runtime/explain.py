@@ -95,9 +95,9 @@ def _report(
         types = ", ".join(str(value.dtype) for value in [*node.inputs, *node.outputs] if value is not None)
         why = f"{step.reason} ({types}), nothing to decompose it into"
         return StepReport(node.op.name, _label(node), REFERENCE, "", shape, time, 0.0, "", why)
-    if step.compute:
-        done, rate = 2 * evaluate(step.macs, sizes), peaks.f32_flops if step.compute == "f32" else peaks.int8_ops
-        bound = f"{step.compute} peak"
+    if compute := engine.compute(step):
+        rates = {"f32": peaks.f32_flops, "int8": peaks.int8_ops, "tf32": peaks.tf32_flops}
+        done, rate, bound = 2 * evaluate(step.macs, sizes), rates[compute], f"{compute} peak"
     else:
         done = _bytes(step, sizes)
         is_cached = done <= peaks.cache_size

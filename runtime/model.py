@@ -66,19 +66,32 @@ class Model:
             return self._methods[name]
 
 
+PRECISIONS = ("float32", "tf32")
+"""In which products of float32 may be made."""
+
+
 def load(
-    source: str | PathLike[str] | Program, threads: int | None = None, device: str = "cpu", verify: bool = False
+    source: str | PathLike[str] | Program,
+    threads: int | None = None,
+    device: str = "cpu",
+    verify: bool = False,
+    precision: str = "float32",
 ) -> Model:
     """A model from a `.rush` file or a program.
 
     `threads`: how many threads of the process's pool the model may use; None: what affinity and cgroup allow.
     `device`: "cpu"; "cuda" or "cuda:1" (the first GPU, the second), which needs CuPy and NVRTC; "cuda-emulated", the
     GPU's kernels on the CPU, thread by thread, for tests.
-    `verify`: check the hash of every tensor. Raises FormatError, DeviceError, ShapeError.
+    `verify`: check the hash of every tensor.
+    `precision`: "float32"; or, on GPUs, "tf32": layers' products of float32 on tensor cores, from operands rounded to
+    TF32's 10 bits of fraction, added in float32, as `torch.set_float32_matmul_precision("high")` allows.
+    Raises FormatError, DeviceError, ShapeError.
     """
     if threads is not None and threads < 1:
         raise RushlightError(f"threads must be at least 1, not {threads}")
-    engine = _engine(device, threads or _core.usable_cpus())
+    if precision not in PRECISIONS:
+        raise RushlightError(f"precision must be one of {', '.join(PRECISIONS)}, not '{precision}'")
+    engine = _engine(device, threads or _core.usable_cpus(), precision == "tf32")
     program = source if isinstance(source, Program) else read_program(source, verify=verify)
     try:
         return Model(program, engine)
@@ -86,20 +99,22 @@ def load(
         raise error if isinstance(source, Program) else FormatError(f"{fspath(source)}: {error}") from None
 
 
-def _engine(device: str, threads: int) -> Engine:
+def _engine(device: str, threads: int, tf32: bool) -> Engine:
     if device == "cpu":
+        if tf32:
+            raise DeviceError("precision 'tf32' is one of GPUs: CPUs multiply in float32")
         return CpuEngine(threads, best_isa())
     name, _, index = device.partition(":")
     if name == "cuda" and (not index or index.isdecimal()):
         from .cuda.execution import CudaEngine
         from .cuda.gpu import GpuDevice
 
-        return CudaEngine(GpuDevice(int(index or 0)), threads)
+        return CudaEngine(GpuDevice(int(index or 0)), threads, tf32)
     if device == "cuda-emulated":
         from .cuda.emulated import EmulatedDevice
         from .cuda.execution import CudaEngine
 
-        return CudaEngine(EmulatedDevice(), threads)
+        return CudaEngine(EmulatedDevice(), threads, tf32)
     raise DeviceError(f"device '{device}': there is 'cpu', 'cuda', 'cuda:<index>' and 'cuda-emulated'")
 
 

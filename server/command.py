@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-body-mb", type=float, metavar="MB", help="largest request body (default 64)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that one model may use (default all)")
     parser.add_argument("--device", help="where models run: cpu (default), cuda or cuda:<index>")
+    parser.add_argument("--precision", help="of products of float32: float32 (default), or tf32, which is one of GPUs")
     parser.add_argument(
         "--access-log", action="store_true", default=None, help="write one JSON line a request to stdout"
     )
@@ -58,4 +59,6 @@ def run(args: argparse.Namespace) -> int:
     return serve(repository, settings, bound, on_started=announce)
 
 
-_SETTINGS = ("host", "port", "max_batch", "max_delay_ms", "queue", "max_body_mb", "threads", "device", "access_log")
+_SETTINGS = (
+    "host", "port", "max_batch", "max_delay_ms", "queue", "max_body_mb", "threads", "device", "precision", "access_log",
+)  # fmt: skip

@@ -80,7 +80,7 @@ class Repository:
         for file in files:
             try:
                 own = settings.of_model(file.name)
-                model = rl.load(file.path, threads=own.threads, device=own.device, verify=True)
+                model = rl.load(file.path, threads=own.threads, device=own.device, precision=own.precision, verify=True)
                 warm_up(file.name, model)
             except RushlightError as error:
                 text = str(error).removeprefix(f"{file.path}: ")

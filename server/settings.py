@@ -25,9 +25,9 @@ class SettingsError(RushlightError):
 class ModelSettings:
     """Settings that each model can have of its own.
 
-    `device`: where it runs, as `rushlight.load` takes it. `threads`: how many of the process's threads one run may
-    use, None for all. `instances`: batches of this model that may run at a time; on a GPU they take turns. `queue`:
-    places; a request takes one, or one for each `max_batch` rows.
+    `device`, `precision`: where and how it runs, as `rushlight.load` takes them. `threads`: how many of the process's
+    threads one run may use, None for all. `instances`: batches of this model that may run at a time; on a GPU they take
+    turns. `queue`: places; a request takes one, or one for each `max_batch` rows.
     """
 
     max_batch: int = 32
@@ -37,6 +37,7 @@ class ModelSettings:
     threads: int | None = None
     instances: int = 1
     device: str = "cpu"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _read(config: Path) -> dict[str, Any]:
 def _checked(key: str, value: Any, known: set[str]) -> Any:
     if key not in known:
         raise SettingsError(f"there is no setting '{key}'; there are {', '.join(sorted(known))}")
-    if key in ("host", "device"):
+    if key in ("host", "device", "precision"):
         right = isinstance(value, str)
     elif key == "access_log":
         right = isinstance(value, bool)

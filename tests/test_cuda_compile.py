@@ -22,19 +22,27 @@ from rushlight.runtime.errors import DeviceError, UnsupportedError
 
 LARGE, MEDIUM, SMALL, FLAT = TILES
 DEPTHWISE = Kernel("qdepthwise", (("COLUMNS", 4),))
-PRODUCT = {"IMMA.16832.U8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS"}
+COPIES = {"LDSM.16.M88.4", "LDGSTS.E.BYPASS"}
+PRODUCT = {"IMMA.16832.U8.S8", *COPIES}
+TF32 = {"HMMA.1688.F32.TF32", *COPIES}
 VARIANTS = {
     "large": (LARGE.kernel(16, True), 255, PRODUCT),
     "medium": (MEDIUM.kernel(8, True), 192, PRODUCT),
     "small": (SMALL.kernel(1, True), 192, PRODUCT),
     "flat": (FLAT.kernel(16, False), 96, PRODUCT),
+    "tf32-large": (LARGE.kernel(16, False, "tgemm"), 255, TF32),
+    "tf32-medium": (MEDIUM.kernel(4, True, "tgemm"), 192, TF32),
+    "tf32-small": (SMALL.kernel(16, True, "tgemm"), 128, TF32),
     "depthwise": (DEPTHWISE, 80, {"FFMA"}),
     "float": (FLOAT_TILES[0].kernel("f32", 4), 168, {"FFMA", "LDGSTS.E.BYPASS.128"}),
     "half": (FLOAT_TILES[1].kernel("f16", 4), 128, {"FFMA", "HADD2.F32", "LDGSTS.E.BYPASS.128"}),
 }
 """Kernel, its budget of registers, and the instructions that it is written for."""
-HOPPER_VARIANTS = [(False, 128), (True, 128), (True, 64), (True, 32)]
-"""Whether they convolve, and bytes of a chunk."""
+HOPPER_VARIANTS = [
+    (name, *way) for name in ("qgemm", "tgemm") for way in ((False, 128), (True, 128), (True, 64), (True, 32))
+]
+"""What they multiply, whether they convolve, and bytes of a chunk."""
+HOPPER_PRODUCTS = {"qgemm": "IGMMA.64x{}x32.U8.S8", "tgemm": "HGMMA.64x{}x8.F32.TF32"}
 
 
 @pytest.fixture
@@ -93,11 +101,12 @@ PRODUCT_ARCHITECTURES = ("sm_80", "sm_90a")
 
 
 def family_kernels(arch: str) -> list[Kernel]:
-    kernels = [kernel for family in families().values() for row in family.rows for kernel in family.kernels(row)]
+    rows = [(family, row) for family in families().values() for row in [*family.rows, *family.tf32_rows]]
+    kernels = [kernel for family, row in rows for kernel in family.kernels(row)]
     done = {variant[0] for variant in VARIANTS.values()}
-    done |= {kernel for kernel in kernels if kernel.name == "qgemm_sm90"}
+    done |= {kernel for kernel in kernels if kernel.name.endswith("_sm90")}
     if arch not in PRODUCT_ARCHITECTURES:
-        done |= {kernel for kernel in kernels if kernel.name in ("qgemm", "fgemm")}
+        done |= {kernel for kernel in kernels if kernel.name in ("qgemm", "tgemm", "fgemm")}
     return [kernel for kernel in dict.fromkeys(kernels) if kernel not in done]
 
 
@@ -118,19 +127,21 @@ def test_kernels_of_families_compile_without_spills(arch: str, compiler: compila
 
 
 @pytest.mark.parametrize("tile", HOPPER_TILES, ids=str)
-@pytest.mark.parametrize(("convolve", "chunk"), HOPPER_VARIANTS)
+@pytest.mark.parametrize(("name", "convolve", "chunk"), HOPPER_VARIANTS)
 def test_hopper_kernel_compiles_without_spills(
-    tile: HopperTile, convolve: bool, chunk: int, compiler: compilation.Nvrtc, tmp_path: Path
+    tile: HopperTile, name: str, convolve: bool, chunk: int, compiler: compilation.Nvrtc, tmp_path: Path
 ) -> None:
-    wanted = {f"IGMMA.64x{tile.block_n}x32.U8.S8", "UTMALDG.2D", "USETMAXREG", *(("UTMALDG.4D.IM2COL",) * convolve)}
+    product = HOPPER_PRODUCTS[name].format(tile.block_n)
+    wanted = {product, "UTMALDG.2D", "USETMAXREG", *(("UTMALDG.4D.IM2COL",) * convolve)}
     budget = 168 // tile.blocks // 8 * 8
-    check_code(compiler, tile.kernel(convolve, chunk), "sm_90a", budget, wanted, tmp_path / "cubin")
+    check_code(compiler, tile.kernel(convolve, chunk, name), "sm_90a", budget, wanted, tmp_path / "cubin")
 
 
 def test_every_hopper_kernel_is_compiled_here() -> None:
-    kernels = [kernel for row in families()["gemm"].rows for kernel in families()["gemm"].kernels(row)]
-    expected = {tile.kernel(*variant) for tile in HOPPER_TILES for variant in HOPPER_VARIANTS}
-    assert {kernel for kernel in kernels if kernel.name == "qgemm_sm90"} == expected
+    gemm = families()["gemm"]
+    kernels = [kernel for row in [*gemm.rows, *gemm.tf32_rows] for kernel in gemm.kernels(row)]
+    expected = {tile.kernel(*way, name) for tile in HOPPER_TILES for name, *way in HOPPER_VARIANTS}
+    assert {kernel for kernel in kernels if kernel.name.endswith("_sm90")} == expected
 
 
 def test_hopper_kernel_needs_its_architecture(compiler: compilation.Nvrtc) -> None:

@@ -198,9 +198,11 @@ DRIVER = """
 extern "C" int cuTensorMapEncodeTiled(
     uint64_t* out, int type, uint32_t rank, void* address, const uint64_t* sizes, const uint64_t* steps,
     const uint32_t* box, const uint32_t* strides, int interleave, int swizzle, int promotion, int fill) {
-  if (type || rank != 2 || strides[0] != 1 || strides[1] != 1 || interleave || promotion != 2 || fill) return 1;
-  if (box[0] != 16u << swizzle) return 2;
-  const uint64_t fields[] = {(uint64_t)address, sizes[0], sizes[1], steps[0], box[0], box[1]};
+  const uint64_t element = type == 11 ? 4 : 1;
+  if (type % 11 || rank != 2 || strides[0] != 1 || strides[1] != 1 || interleave || promotion != 2 || fill) return 1;
+  if (box[0] * element != 16u << swizzle) return 2;
+  const uint64_t tile = element << 32 | box[0] * element;
+  const uint64_t fields[] = {(uint64_t)address, sizes[0] * element, sizes[1], steps[0], tile, box[1]};
   for (int i = 0; i < 6; ++i) out[i] = fields[i];
   return 0;
 }
@@ -208,11 +210,14 @@ extern "C" int cuTensorMapEncodeIm2col(
     uint64_t* out, int type, uint32_t rank, void* address, const uint64_t* sizes, const uint64_t* steps,
     const int* lower, const int* upper, uint32_t channels, uint32_t pixels, const uint32_t* strides, int interleave,
     int swizzle, int promotion, int fill) {
-  if (type || rank != 4 || strides[0] != 1 || strides[3] != 1 || interleave || promotion != 2 || fill) return 1;
-  if (channels != 16u << swizzle) return 2;
+  const uint64_t element = type == 11 ? 4 : 1;
+  if (type % 11 || rank != 4 || strides[0] != 1 || strides[3] != 1 || interleave || promotion != 2 || fill) return 1;
+  if (channels * element != 16u << swizzle) return 2;
+  const uint64_t tile = element << 32 | channels * element;
   const uint64_t fields[] = {
-      (uint64_t)address, sizes[0], sizes[1], sizes[2], sizes[3], steps[0], steps[1], steps[2], (uint64_t)lower[0],
-      (uint64_t)lower[1], (uint64_t)upper[0], (uint64_t)upper[1], channels, pixels, strides[1], strides[2]};
+      (uint64_t)address, sizes[0] * element, sizes[1], sizes[2], sizes[3], steps[0], steps[1], steps[2],
+      (uint64_t)lower[0], (uint64_t)lower[1], (uint64_t)upper[0], (uint64_t)upper[1], tile, pixels,
+      strides[1], strides[2]};
   for (int i = 0; i < 16; ++i) out[i] = fields[i];
   return 0;
 }
@@ -230,6 +235,8 @@ def test_the_driver_gets_what_the_emulator_gets(tmp_path: Path) -> None:
         (driver.cuTensorMapEncodeTiled, MatrixMap(1 << 40, 48, 10, 64, 32, 130)),
         (driver.cuTensorMapEncodeIm2col, pixels),
         (driver.cuTensorMapEncodeIm2col, replace(pixels, tile_channels=128)),
+        (driver.cuTensorMapEncodeTiled, MatrixMap(1 << 40, 48, 10, 64, 128, 130, 4)),
+        (driver.cuTensorMapEncodeIm2col, replace(pixels, element=4)),
     ]
     for encode, layout in layouts:
         out = np.zeros(16, np.uint64)

@@ -44,8 +44,10 @@ class TableBackend:
             for row in own:
                 self._first.setdefault((family, row.op, row.types), row)
 
-    def find(self, family: str, op: str, types: str) -> KernelRow | None:
-        return self._first.get((family, op, types))
+    def find(self, family: str, op: str, types: str, nr: int | None = None) -> KernelRow | None:
+        if nr is None:
+            return self._first.get((family, op, types))
+        return next((row for row in self.rows(family) if (row.op, row.types, row.nr) == (op, types, nr)), None)
 
     def rows(self, family: str) -> Sequence[KernelRow]:
         return self._rows.get(family, [])

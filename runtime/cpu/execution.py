@@ -46,6 +46,9 @@ class CpuEngine:
     def tile(self, symbol: str, params: bytes) -> tuple[int, int]:
         return _core.tile(symbol, params)
 
+    def compute(self, step: KernelStep) -> str:
+        return step.compute
+
     def reason(self, step: KernelStep) -> str:
         return reason(step, f"{step.row.isa} has the best {step.row.types} row", has_winograd=True)
 

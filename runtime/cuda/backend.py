@@ -18,14 +18,15 @@ from .family import Family, Row
 
 
 class CudaBackend(TableBackend):
-    """Kernels of all families that there are for GPUs."""
+    """Kernels of all families that there are for GPUs. `tf32`: products of floats by constants in TF32."""
 
     name = "cuda"
     has_bands = False
     chains = ElementKernels()
 
-    def __init__(self) -> None:
-        super().__init__({name: family.rows for name, family in families().items()})
+    def __init__(self, tf32: bool = False) -> None:
+        own = families().items()
+        super().__init__({name: [*(family.tf32_rows if tf32 else ()), *family.rows] for name, family in own})
 
     def operand_names(self, family: str) -> Sequence[tuple[str, bool]]:
         return chain.OPERANDS if family == chain.FAMILY.name else super().operand_names(family)
@@ -56,5 +57,5 @@ def _fields(row: Row, params: bytes) -> Any:
 
 
 @cache
-def cuda_backend() -> CudaBackend:
-    return CudaBackend()
+def cuda_backend(tf32: bool = False) -> CudaBackend:
+    return CudaBackend(tf32)

@@ -172,11 +172,13 @@ class EmulatedDevice:
             raise DeviceError(f"a driver makes no tensor map of {layout}")
         fields: tuple[int, ...]
         if isinstance(layout, MatrixMap):
-            fields = (layout.address, layout.columns, layout.rows, layout.pitch, layout.tile_columns, layout.tile_rows)
+            tile = layout.element << 32 | layout.tile_columns
+            fields = (layout.address, layout.columns, layout.rows, layout.pitch, tile, layout.tile_rows)
         else:
+            tile = layout.element << 32 | layout.tile_channels
             fields = (
                 layout.address, layout.channels, *layout.size, layout.images, layout.pixel, layout.row, layout.image,
-                *layout.lower, *layout.upper, layout.tile_channels, layout.tile_pixels, *layout.steps,
+                *layout.lower, *layout.upper, tile, layout.tile_pixels, *layout.steps,
             )  # fmt: skip
         return np.array(fields + (0,) * (16 - len(fields)), np.int64).view(np.uint64)
 

@@ -23,7 +23,7 @@ from .backend import CudaBackend, cuda_backend
 from .choice import choose
 from .device import ALIGNMENT, Buffer, Device, Launch
 from .families import families
-from .family import COUNTERS, SCRATCH_AT, Call, Row
+from .family import COUNTERS, SCRATCH_AT, Call, Row, Tf32Row
 
 _FAULT_BYTES = 8
 _MOST_TILES = 1 << 14
@@ -31,12 +31,12 @@ _MOST_TILES = 1 << 14
 
 
 class CudaEngine:
-    """Programs on one device. `threads` of the host pack weights."""
+    """Programs on one device. `threads` of the host pack weights. `tf32`: products of floats by constants in TF32."""
 
-    def __init__(self, device: Device, threads: int) -> None:
+    def __init__(self, device: Device, threads: int, tf32: bool = False) -> None:
         self.device, self.threads = device, threads
         self.isa = device.arch
-        self.backend: CudaBackend = cuda_backend()
+        self.backend: CudaBackend = cuda_backend(tf32)
         self._lock = threading.Lock()
         self._tiles: dict[tuple[str, bytes], tuple[int, int]] = {}
 
@@ -55,8 +55,13 @@ class CudaEngine:
         """Of the kernel that was chosen when the call was prepared last, (0, 0) where it takes several."""
         return self._tiles.get((symbol, params), (0, 0))
 
+    def compute(self, step: KernelStep) -> str:
+        return "tf32" if isinstance(step.row, Tf32Row) else step.compute
+
     def reason(self, step: KernelStep) -> str:
         row = "generated from the graph" if step.chain else f"the {step.row.types} row of GPUs"
+        if isinstance(step.row, Tf32Row):
+            row += ", operands rounded to TF32"
         return reason(step, row, has_winograd=False)
 
 

@@ -41,7 +41,21 @@ class Row:
 
     @property
     def symbol(self) -> str:
-        return f"{self.op}_{self.types}_cuda"
+        return f"{self.op}_{self.types}_{self.isa}"
+
+    @property
+    def weight_type(self) -> str:
+        """Of a float row of gemm: f32, f16 or bf16."""
+        return self.types.removeprefix("f32").removesuffix("f32")
+
+
+@dataclass(frozen=True)
+class Tf32Row(Row):
+    """A row of floats that multiplies on tensor cores, rounded to TF32. Its weights are not those that pack_b makes,
+    which `nr` tells."""
+
+    isa = "cuda_tf32"
+    nr = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,7 @@ class Family:
     can tell time chooses among them (`choice.py`). Their scratch is no more than `scratch_bytes`.
     `packed_bytes(row, fields)` and `pack(row, fields, src, out)`: as the CPU's families pack weights, in a layout of
     the kernels' own; `src` and `out` lie in the host's memory.
+    `tf32_rows`: the rows that have a kernel for TF32, too.
     """
 
     def __init__(
@@ -92,9 +107,11 @@ class Family:
         packed_bytes: Callable[[Row, Any], int] | None = None,
         pack: Callable[[Row, Any, Array, Array], None] | None = None,
         ways: Callable[[Call, Device], list[list[Launch]]] | None = None,
+        tf32_rows: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.name = name
         self.rows = [Row(name, op, types) for op, types in rows]
+        self.tf32_rows = [Tf32Row(name, op, types) for op, types in tf32_rows]
         self.kernels, self.launches, self.scratch_bytes = kernels, launches, scratch_bytes
         self.packed_bytes, self.pack = packed_bytes, pack
         self.ways = ways or (lambda call, device: [launches(call, device)])

@@ -18,18 +18,13 @@ _LOADS = (4, 1)
 """Floats of a copy of x."""
 
 
-def weight_type(row: Row) -> str:
-    """f32, f16 or bf16."""
-    return row.types.removeprefix("f32").removesuffix("f32")
-
-
 def layout(row: Row, fields: Any) -> FloatLayout:
-    return FloatLayout.of(fields, np.float32 if weight_type(row) == "f32" else np.uint16)
+    return FloatLayout.of(fields, np.float32 if row.weight_type == "f32" else np.uint16)
 
 
 def kernels(row: Row) -> list[Kernel]:
     """All that float products of this row may launch."""
-    return [tile.kernel(weight_type(row), load) for tile in FLOAT_TILES for load in _LOADS]
+    return [tile.kernel(row.weight_type, load) for tile in FLOAT_TILES for load in _LOADS]
 
 
 def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[Launch]:
@@ -40,7 +35,7 @@ def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[
     if m * packed.n * matrices == 0:
         return []
     tile = tile or choose_float_tile(m, packed.n, matrices, device)
-    kernel = tile.kernel(weight_type(call.row), 4 if _is_aligned(call) else 1)
+    kernel = tile.kernel(call.row.weight_type, 4 if _is_aligned(call) else 1)
     params = kernel.pack(
         x=call.operands[0],
         weight=call.operands[1],

@@ -43,12 +43,8 @@ def window(fields: Any) -> dict[str, Any]:
     }
 
 
-def steps(fields: Any) -> dict[str, Any]:
-    """Steps of window.cuh: what lies between the elements of x that a convolution reads."""
-    return {
-        "image": fields["src_image"],
-        "row": fields["src_row"],
-        "pixel": fields["src_pixel"],
-        "tap_h": fields["dh"] * fields["src_row"],
-        "tap_w": fields["dw"] * fields["src_pixel"],
-    }
+def steps(fields: Any, element: int = 1) -> dict[str, Any]:
+    """Steps of window.cuh: what lies between the elements of x that a convolution reads, in elements or, where they
+    are of `element` bytes, in bytes."""
+    image, row, pixel = (fields[name] * element for name in ("src_image", "src_row", "src_pixel"))
+    return {"image": image, "row": row, "pixel": pixel, "tap_h": fields["dh"] * row, "tap_w": fields["dw"] * pixel}

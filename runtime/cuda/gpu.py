@@ -28,9 +28,10 @@ _STATIC_SHARED_LIMIT = 48 << 10
 
 _FLOAT_OPERATIONS = {(8, 0): 128, (8, 6): 256, (8, 9): 256, (9, 0): 256, (12, 0): 256}
 _BYTE_OPERATIONS = {(8, 0): 4096, (8, 6): 2048, (8, 9): 2048, (9, 0): 8192, (12, 0): 2048}
-"""Multiplications and additions of float32, and of bytes in dense matrix products, of a multiprocessor in a clock, by
-compute capability: CUDA C++ Programming Guide, "Arithmetic Instructions"; the vendor's rates of A100, A40, RTX 4090,
-H100 and RTX 5090 over multiprocessors and clock."""
+_TF32_OPERATIONS = {(8, 0): 1024, (8, 6): 256, (8, 9): 256, (9, 0): 2048, (12, 0): 256}
+"""Multiplications and additions of float32, and of bytes and in TF32 in dense matrix products, of a multiprocessor in a
+clock, by compute capability: CUDA C++ Programming Guide, "Arithmetic Instructions"; the vendor's rates of A100, A40,
+RTX 4090, H100 and RTX 5090 over multiprocessors and clock."""
 
 
 def device_names() -> list[str]:
@@ -102,7 +103,8 @@ class GpuDevice:
         read = 2 * attribute(memory_clock_rate) * 1e3 * attribute(bus_width) / 8
         floats = clocks * _FLOAT_OPERATIONS.get(self._capability, 0)
         whole = clocks * _BYTE_OPERATIONS.get(self._capability, 0)
-        return Peaks(floats, whole, read, 0.0, 0, f"of {self.name} by its clocks, not measured")
+        tf32 = clocks * _TF32_OPERATIONS.get(self._capability, 0)
+        return Peaks(floats, whole, read, 0.0, 0, f"of {self.name} by its clocks, not measured", tf32)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -264,20 +266,21 @@ class GpuDevice:
 
 def encoding(layout: MatrixMap | PixelMap) -> list[Any]:
     """What the driver's functions take after the tensor map; axes are innermost first."""
-    u8, no_interleave, promote_128, zeros = 0, 0, 2, 0
+    u8, tf32, no_interleave, promote_128, zeros = 0, 11, 0, 2, 0
+    kind, element = u8 if layout.element == 1 else tf32, layout.element
     address = ctypes.c_void_p(layout.address)
     if isinstance(layout, MatrixMap):
         width = layout.tile_columns
-        axes = [_u64(layout.columns, layout.rows), _u64(layout.pitch)]
-        tile = [_u32(layout.tile_columns, layout.tile_rows), _u32(1, 1)]
+        axes = [_u64(layout.columns // element, layout.rows), _u64(layout.pitch)]
+        tile = [_u32(width // element, layout.tile_rows), _u32(1, 1)]
     else:
-        width, sizes = layout.tile_channels, (layout.channels, *layout.size, layout.images)
+        width, sizes = layout.tile_channels, (layout.channels // element, *layout.size, layout.images)
         axes = [_u64(*sizes), _u64(layout.pixel, layout.row, layout.image)]
         corners = [(ctypes.c_int * 2)(*corner) for corner in (layout.lower, layout.upper)]
-        counts = [ctypes.c_uint32(layout.tile_channels), ctypes.c_uint32(layout.tile_pixels)]
+        counts = [ctypes.c_uint32(width // element), ctypes.c_uint32(layout.tile_pixels)]
         tile = [*corners, *counts, _u32(1, *layout.steps, 1)]
     swizzle = {32: 1, 64: 2, 128: 3}[width]
-    return [u8, len(axes[0]), address, *axes, *tile, no_interleave, swizzle, promote_128, zeros]
+    return [kind, len(axes[0]), address, *axes, *tile, no_interleave, swizzle, promote_128, zeros]
 
 
 def _u64(*values: int) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..ir import Half
 from ..ops import Array
 from .tiles import ceil_div
 
@@ -18,6 +21,8 @@ _PITCH = 128
 """Packed rows of integer weights are padded to this many bytes, the largest BLOCK_K."""
 _ALIGNMENT = 128
 _VECTOR = 16
+_STORED: Mapping[str, npt.DTypeLike] = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16}
+"""How weights lie in memory, by their name among the types of kernels."""
 
 
 def source(src: Array, dtype: npt.DTypeLike, *shape: int) -> Array:
@@ -37,20 +42,29 @@ def _filters(fields: Any, src: Array, dtype: npt.DTypeLike) -> Array:
     return filters
 
 
+def _sizes(fields: Any, element: int) -> tuple[int, int, int, int, int]:
+    matrices, n, k, kh, kw = (int(fields[name]) for name in ("weights", "n", "k", "kh", "kw"))
+    return matrices, n, k * element, kh, kw
+
+
 @dataclass(frozen=True)
-class IntegerLayout:
-    """Zero point x 16, int32 offsets[matrices][n], -zero point * sum of the weights, and int8 rows[matrices][n][pitch]
-    of kh runs, kw * k channels each, padded to `vectors` * 16; the gaps are zero."""
+class TensorLayout(ABC):
+    """What products on tensor cores read: x's zero 16 bytes wide, int32 offsets[matrices][n] of integers, and
+    rows[matrices][n][pitch] of kh runs, kw * k bytes of channels each, padded to `vectors` * 16; the gaps are zero."""
 
     matrices: int
     n: int
     k: int
+    """Bytes of a tap's channels."""
     kh: int
     kw: int
 
-    @staticmethod
-    def of(fields: Any) -> IntegerLayout:
-        return IntegerLayout(*(int(fields[name]) for name in ("weights", "n", "k", "kh", "kw")))
+    element: ClassVar[int]
+    """Bytes of a weight and of an element of x."""
+
+    @abstractmethod
+    def pack(self, fields: Any, src: Array, out: Array) -> None:
+        """`src` as gemm's weights, `out` of `size` bytes."""
 
     @property
     def run(self) -> int:
@@ -78,17 +92,62 @@ class IntegerLayout:
     def size(self) -> int:
         return self.rows_at + self.matrices * self.n * self.pitch
 
+    def _pack_rows(self, filters: Array, out: Array) -> None:
+        """`filters` as `_filters` makes them."""
+        out[:] = 0
+        rows = out[self.rows_at : self.size].reshape(self.matrices, self.n, self.pitch)
+        runs = np.zeros((self.matrices, self.n, self.kh, self.vectors * _VECTOR), np.uint8)
+        taps = np.ascontiguousarray(filters).view(np.uint8)
+        runs[..., : self.run] = taps.reshape(self.matrices, self.n, self.kh, self.run)
+        rows[:, :, : self.depth] = runs.reshape(self.matrices, self.n, self.depth)
+
+
+@dataclass(frozen=True)
+class IntegerLayout(TensorLayout):
+    """Weights of int8; an offset is -zero point * sum of the weights."""
+
+    element = 1
+
+    @staticmethod
+    def of(fields: Any) -> IntegerLayout:
+        return IntegerLayout(*_sizes(fields, IntegerLayout.element))
+
     def pack(self, fields: Any, src: Array, out: Array) -> None:
         filters = _filters(fields, src, np.int8)
         zero_point = int(fields["src_zero_point"])
-        out[:] = 0
+        self._pack_rows(filters, out)
         out[: self.offsets_at] = zero_point
         offsets = out[self.offsets_at :][: self.matrices * self.n * 4].view(np.int32)
         offsets[:] = (filters.sum((2, 3), dtype=np.int32) * np.int32(-zero_point)).reshape(-1)
-        rows = out[self.rows_at : self.size].view(np.int8).reshape(self.matrices, self.n, self.pitch)
-        runs = np.zeros((self.matrices, self.n, self.kh, self.vectors * _VECTOR), np.int8)
-        runs[..., : self.run] = filters.reshape(self.matrices, self.n, self.kh, self.run)
-        rows[:, :, : self.depth] = runs.reshape(self.matrices, self.n, self.depth)
+
+
+@dataclass(frozen=True)
+class Tf32Layout(TensorLayout):
+    """Weights rounded to TF32, without offsets. `stored`: how they come, as f32, f16 or bf16; TF32 holds the latter two
+    exactly."""
+
+    stored: str
+
+    element = 4
+
+    @staticmethod
+    def of(fields: Any, stored: str) -> Tf32Layout:
+        return Tf32Layout(*_sizes(fields, Tf32Layout.element), stored)
+
+    @property
+    def rows_at(self) -> int:
+        return _ALIGNMENT
+
+    def pack(self, fields: Any, src: Array, out: Array) -> None:
+        filters = _filters(fields, src, _STORED[self.stored])
+        self._pack_rows(round_to_tf32(filters) if self.stored == "f32" else Half(filters).read(), out)
+
+
+def round_to_tf32(x: Array) -> Array:
+    """float32 rounded to the 10 bits of fraction of TF32, halves away from zero, as cvt.rna of the PTX ISA does."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+    return np.asarray(np.where(np.isnan(x), np.float32(np.nan), rounded))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Integer matrix products and convolutions: a call of gemm's u8s8 rows as launches."""
+"""Matrix products and convolutions on tensor cores, of bytes or in TF32: a call of gemm's rows as launches."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from .device import Device, Launch
 from .epilogue import batch, epilogue
-from .family import COUNTERS, Call
+from .family import COUNTERS, Call, Row, Tf32Row
 from .geometry import checked, count, steps, window
-from .packed import IntegerLayout
+from .packed import IntegerLayout, Tf32Layout
 from .source import Kernel
 from .tensor_maps import TILE_WIDTHS, MatrixMap, PixelMap
 from .tiles import (
@@ -30,6 +30,13 @@ _MIN_SPLIT_TILES = 4
 """A block works through at least this many tiles of the depth; below, the pipeline hardly fills."""
 
 
+_INTEGER, _TF32 = "qgemm", "tgemm"
+
+
+def layout(row: Row, fields: Any) -> IntegerLayout | Tf32Layout:
+    return Tf32Layout.of(fields, row.weight_type) if isinstance(row, Tf32Row) else IntegerLayout.of(fields)
+
+
 @dataclass(frozen=True)
 class Product:
     """The sizes of a call."""
@@ -37,8 +44,12 @@ class Product:
     call: Call
 
     @cached_property
-    def layout(self) -> IntegerLayout:
-        return IntegerLayout.of(self.call.fields)
+    def layout(self) -> IntegerLayout | Tf32Layout:
+        return layout(self.call.row, self.call.fields)
+
+    @property
+    def kernel(self) -> str:
+        return _kernel(self.call.row)
 
     @cached_property
     def m(self) -> int:
@@ -65,8 +76,8 @@ class Product:
     def load_bytes(self) -> int:
         """Of a copy of x, which starts and ends where channels do."""
         fields = self.call.fields
-        steps = [int(fields[name]) for name in ("k", "src_image", "src_row", "src_pixel")]
-        return load_bytes(*steps, *(int(step) for step in fields["src_batch"]), self.call.operands[0])
+        steps = [fields[name] for name in ("k", "src_image", "src_row", "src_pixel")] + list(fields["src_batch"])
+        return load_bytes(*(int(step) * self.layout.element for step in steps), self.call.operands[0])
 
     @property
     def chunk(self) -> int:
@@ -75,10 +86,10 @@ class Product:
 
     def map_x(self, rows: int) -> MatrixMap | PixelMap:
         """x for tensor memory access, in tiles of so many rows of the result."""
-        fields, x = self.call.fields, self.call.operands[0]
+        fields, x, element = self.call.fields, self.call.operands[0], self.layout.element
         if self.convolves:
-            return PixelMap.of(fields, x, self.chunk, rows)
-        return MatrixMap(x, self.layout.k, self.m, int(fields["src_image"]), self.chunk, rows)
+            return PixelMap.of(fields, x, self.chunk, rows, element)
+        return MatrixMap(x, self.layout.k, self.m, int(fields["src_image"]) * element, self.chunk, rows, element)
 
     @property
     def is_mapped(self) -> bool:
@@ -89,7 +100,7 @@ class Product:
 
     def tiles_for(self, device: Device) -> list[Tile | HopperTile]:
         """What may run, largest first."""
-        return usable_tiles(self.load_bytes, self.is_mapped, device)
+        return usable_tiles(self.load_bytes, self.is_mapped, device, self.convolves, self.kernel)
 
     def tile(self, device: Device) -> Tile | HopperTile:
         return choose_tile(self.tiles_for(device), self.m, self.layout.n, self.matrices, device)
@@ -109,12 +120,18 @@ class Product:
         return self.tiles(tile) * self.matrices * splits
 
 
-def kernels() -> list[Kernel]:
-    """All that integer products may launch."""
-    tiles = [(tile, width) for tile in TILES for width in LOADS if tile.may_load(width)]
-    variants = [tile.kernel(width, convolves) for tile, width in tiles for convolves in (False, True)]
+def _kernel(row: Row) -> str:
+    return _TF32 if isinstance(row, Tf32Row) else _INTEGER
+
+
+def kernels(row: Row) -> list[Kernel]:
+    """All that products of this row may launch."""
+    name = _kernel(row)
+    loads = [width for width in LOADS if name == _INTEGER or width >= Tf32Layout.element]
+    ways = [(width, convolves, name) for width in loads for convolves in (False, True)]
+    variants = [tile.kernel(*way) for tile in TILES for way in ways if tile.is_kernel(*way)]
     hopper = [(False, TILE_WIDTHS[0]), *((True, chunk) for chunk in TILE_WIDTHS)]
-    return [*variants, *(tile.kernel(*way) for tile in HOPPER_TILES for way in hopper)]
+    return [*variants, *(tile.kernel(*way, name) for tile in HOPPER_TILES for way in hopper)]
 
 
 def scratch_bytes(call: Call, device: Device) -> int:
@@ -148,13 +165,14 @@ def ways(call: Call, device: Device) -> list[list[Launch]]:
 
 
 def _epilogue(product: Product) -> dict[str, Any]:
-    offsets = product.call.operands[1] + product.layout.offsets_at
+    is_integer = isinstance(product.layout, IntegerLayout)
+    offsets = product.call.operands[1] + product.layout.offsets_at if is_integer else 0
     return epilogue(product.call, product.layout.n, ("residual_row", "dst_row"), offsets)
 
 
 def _product(tile: Tile, product: Product, splits: int) -> Launch:
     call, fields, layout = product.call, product.call.fields, product.layout
-    kernel = tile.kernel(product.load_bytes, product.convolves)
+    kernel = tile.kernel(product.load_bytes, product.convolves, product.kernel)
     params = kernel.pack(
         x=call.operands[0],
         weight=call.operands[1] + layout.rows_at,
@@ -162,7 +180,7 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         partial=call.scratch if splits > 1 else 0,
         counters=call.counters if splits > 1 else 0,
         epilogue=_epilogue(product),
-        batch=batch(fields),
+        batch={**batch(fields), "src": fields["src_batch"] * layout.element},
         m=product.m,
         n=layout.n,
         pitch=layout.pitch,
@@ -173,7 +191,7 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
         run=layout.run,
         vectors=layout.vectors // (layout.kw if product.load_bytes == 16 else 1) or 1,
         window=window(fields),
-        steps=steps(fields),
+        steps=steps(fields, layout.element),
     )
     blocks = checked(product.blocks(tile, splits), "blocks")
     return Launch(kernel, (blocks, 1, 1), tile.threads, tile.shared_bytes, params, (tile.block_m, tile.block_n))
@@ -181,9 +199,9 @@ def _product(tile: Tile, product: Product, splits: int) -> Launch:
 
 def _hopper(tile: HopperTile, product: Product, device: Device) -> Launch:
     call, layout, chunk = product.call, product.layout, product.chunk
-    kernel = tile.kernel(product.convolves, chunk)
+    kernel = tile.kernel(product.convolves, chunk, product.kernel)
     weight = call.operands[1] + layout.rows_at
-    rows = MatrixMap(weight, layout.pitch, layout.n, layout.pitch, chunk, tile.block_n)
+    rows = MatrixMap(weight, layout.pitch, layout.n, layout.pitch, chunk, tile.block_n, layout.element)
     chunks, stage = layout.kh * layout.kw * ceil_div(layout.k, chunk), tile.block_k // chunk
     params = kernel.pack(
         x={"opaque": device.tensor_map(product.map_x(tile.block_m))},

@@ -32,7 +32,8 @@ def _are_sizes(*sizes: int) -> bool:
 
 @dataclass(frozen=True)
 class MatrixMap:
-    """Rows of bytes, `pitch` apart; zeros outside of the matrix."""
+    """Rows of bytes, `pitch` apart; zeros outside of the matrix. `element`: 1, or the 4 bytes of floats, which loads
+    round to TF32."""
 
     address: int
     columns: int
@@ -40,6 +41,7 @@ class MatrixMap:
     pitch: int
     tile_columns: int
     tile_rows: int
+    element: int = 1
 
     @property
     def is_encodable(self) -> bool:
@@ -48,6 +50,7 @@ class MatrixMap:
             _are_sizes(self.columns, self.rows)
             and _are_steps(self.address, self.pitch)
             and self.pitch >= self.columns
+            and self.columns % self.element == 0
             and self.tile_columns in TILE_WIDTHS
             and 0 < self.tile_rows <= 256
         )
@@ -60,7 +63,7 @@ class PixelMap:
 
     `pixel`, `row`, `image`: bytes from one to the next. `lower`: the window's first place, from the image's first
     pixel; `upper`: the end of its places, from the image's end; `steps`: between its places; `reach`: the offset of its
-    last tap. A tile is `tile_channels` bytes of `tile_pixels` pixels.
+    last tap. A tile is `tile_channels` bytes of `tile_pixels` pixels. `element`: as of `MatrixMap`.
     """
 
     address: int
@@ -76,9 +79,10 @@ class PixelMap:
     reach: Pair
     tile_channels: int
     tile_pixels: int
+    element: int = 1
 
     @staticmethod
-    def of(fields: Any, address: int, tile_channels: int, tile_pixels: int) -> PixelMap:
+    def of(fields: Any, address: int, tile_channels: int, tile_pixels: int, element: int = 1) -> PixelMap:
         """Of x of the convolution that these parameters of gemm describe."""
 
         def axis(a: str) -> tuple[int, int, int, int, int]:
@@ -87,11 +91,12 @@ class PixelMap:
             return size, -padding, (places - 1) * step - padding + 1 - size, step, (taps - 1) * dilation
 
         size, lower, upper, steps, reach = zip(axis("w"), axis("h"), strict=True)
-        pixel, row, image = (int(fields[name]) for name in ("src_pixel", "src_row", "src_image"))
-        channels, images = int(fields["k"]), int(fields["images"])
+        sizes = (int(fields[name]) * element for name in ("k", "src_pixel", "src_row", "src_image"))
+        channels, pixel, row, image = sizes
         return PixelMap(
-            address, channels, size, images, pixel, row, image, lower, upper, steps, reach, tile_channels, tile_pixels
-        )
+            address, channels, size, int(fields["images"]), pixel, row, image, lower, upper, steps, reach,
+            tile_channels, tile_pixels, element,
+        )  # fmt: skip
 
     @property
     def is_padded(self) -> bool:
@@ -108,6 +113,7 @@ class PixelMap:
             _are_sizes(self.channels, width, height, self.images)
             and _are_steps(self.address, self.pixel, self.row, self.image)
             and apart
+            and self.channels % self.element == 0
             and all(corner in _CORNER for corner in (*self.lower, *self.upper))
             and all(step in _TRAVERSAL for step in self.steps)
             and all(offset in _OFFSET for offset in self.reach)

@@ -16,7 +16,7 @@ def ceil_div(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Tile:
-    """How a block of the qgemm kernel works; see qgemm.cu."""
+    """How a block of the kernels qgemm and tgemm works; see qgemm.cu. BLOCK_K counts bytes."""
 
     block_m: int
     block_n: int
@@ -39,13 +39,15 @@ class Tile:
         """Whether blocks may share the depth of one tile of the result."""
         return self.block_m <= 64
 
-    def may_load(self, width: int) -> bool:
-        """Whether there is a kernel for copies of so many bytes: narrow ones take registers that large tiles need."""
-        return width >= (16 if self.block_n > 128 else 4 if self.block_m > 64 else 1)
+    def is_kernel(self, load_bytes: int, convolve: bool, name: str = "qgemm") -> bool:
+        """Whether there is this kernel: narrow copies take registers that large tiles need, and so does rounding."""
+        if self.block_n > 128 and convolve and name != "qgemm":
+            return False
+        return load_bytes >= (16 if self.block_n > 128 else 4 if self.block_m > 64 else 1)
 
-    def kernel(self, load_bytes: int, convolve: bool) -> Kernel:
+    def kernel(self, load_bytes: int, convolve: bool, name: str = "qgemm") -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
-        return Kernel("qgemm", (*fields.items(), ("LOAD_BYTES", load_bytes), ("CONVOLVE", int(convolve))))
+        return Kernel(name, (*fields.items(), ("LOAD_BYTES", load_bytes), ("CONVOLVE", int(convolve))))
 
 
 TILES = (
@@ -110,7 +112,7 @@ def choose_float_tile(m: int, n: int, matrices: int, device: Device) -> FloatTil
 
 @dataclass(frozen=True)
 class HopperTile:
-    """How a block of the qgemm_sm90 kernel works; see qgemm_sm90.cu."""
+    """How a block of the kernels qgemm_sm90 and tgemm_sm90 works; see qgemm_sm90.cu."""
 
     block_n: int
     stages: int
@@ -126,9 +128,9 @@ class HopperTile:
         pipeline = self.stages * (self.block_m + self.block_n) * self.block_k
         return pipeline + self.block_m * (self.block_n + 16) + 16 * self.stages
 
-    def kernel(self, convolve: bool = False, chunk: int = TILE_WIDTHS[0]) -> Kernel:
+    def kernel(self, convolve: bool = False, chunk: int = TILE_WIDTHS[0], name: str = "qgemm") -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
-        return Kernel("qgemm_sm90", (*fields.items(), ("CONVOLVE", int(convolve)), ("CHUNK", chunk)))
+        return Kernel(f"{name}_sm90", (*fields.items(), ("CONVOLVE", int(convolve)), ("CHUNK", chunk)))
 
 
 HOPPER_TILES = (HopperTile(256, 4, 1), HopperTile(128, 6, 1), HopperTile(64, 4, 2))
@@ -142,11 +144,13 @@ def choose_chunk(channels: int) -> int:
     return min(TILE_WIDTHS, key=lambda width: (counts[width] * max(width, 64), counts[width], width))
 
 
-def usable_tiles(width: int, is_mapped: bool, device: Device) -> list[Tile | HopperTile]:
+def usable_tiles(
+    width: int, is_mapped: bool, device: Device, convolves: bool = False, name: str = "qgemm"
+) -> list[Tile | HopperTile]:
     """What may run, largest first. `width`: bytes of a copy of x. `is_mapped`: tensor memory access reads x, of one
-    product, as the product needs it."""
+    product, as the product needs it. `name`: of the kernel."""
     hopper = HOPPER_TILES if device.is_hopper and is_mapped else ()
-    tiles: list[Tile | HopperTile] = [*hopper, *(tile for tile in TILES if tile.may_load(width))]
+    tiles: list[Tile | HopperTile] = [*hopper, *(tile for tile in TILES if tile.is_kernel(width, convolves, name))]
     return [tile for tile in tiles if tile.shared_bytes <= device.shared_bytes]
 
 

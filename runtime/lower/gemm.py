@@ -61,10 +61,10 @@ def epilogue_operands(node: Node) -> dict[str, Operand]:
     return {name: value for name, value in zip(names, node.inputs, strict=False) if name not in ("x", "weight")}
 
 
-def find_gemm(lower: Lowering, x: Value, weight: Value, out: Value) -> KernelRow | None:
-    """The kernel for these operands, None where there is none."""
+def find_gemm(lower: Lowering, x: Value, weight: Value, out: Value, nr: int | None = None) -> KernelRow | None:
+    """The kernel for these operands, None where there is none. `nr`: of a weight that is packed so."""
     name = HALF_NAMES[weight.stored.format] if isinstance(weight.stored, Half) else short_dtype(weight.dtype)
-    return lower.find("gemm", "gemm", short_dtype(x.dtype) + name + short_dtype(out.dtype))
+    return lower.find("gemm", "gemm", short_dtype(x.dtype) + name + short_dtype(out.dtype), nr)
 
 
 def gemm_weight(weight: Value) -> Array | Lazy:
@@ -95,7 +95,8 @@ def lower_matmul(node: Node, lower: Lowering) -> bool:
     a, b = node.inputs
     if a is None or b is None:
         return False
-    row = find_gemm(lower, a, b, node.output)
+    pack = None if b.is_constant else lower.find("pack", "pack_b", "f32f32")
+    row = find_gemm(lower, a, b, node.output, pack.nr if pack else None)
     if row is None:
         return False
     left = a.shape if a.type.rank > 1 else (1, *a.shape)
@@ -121,8 +122,7 @@ def lower_matmul(node: Node, lower: Lowering) -> bool:
         static = {**NEUTRAL, "n": n, "k": k, "weights": matrices, "weight_is_kn": 1}
         weight = lower.packed(row, static, gemm_weight(b))
     else:
-        pack = lower.find("pack", "pack_b", "f32f32")
-        if pack is None or pack.nr != row.nr:
+        if pack is None:
             return False
         weight = lower.temporary(matrices * floordiv(n + 15, 16) * 64 * k)
         packing: dict[str, Param] = {

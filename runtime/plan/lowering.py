@@ -196,9 +196,10 @@ class Lowering:
     aliases: dict[Value, Value] = field(default_factory=dict)
     placement: Placement = field(default_factory=dict)
 
-    def find(self, family: str, op: str, types: str) -> KernelRow | None:
-        """The best kernel for `op` on these operand types (destination last, e.g. ``u8s8u8``), or None."""
-        return self.backend.find(family, op, types)
+    def find(self, family: str, op: str, types: str, nr: int | None = None) -> KernelRow | None:
+        """The best kernel for `op` on these operand types (destination last, e.g. ``u8s8u8``), or None. `nr`: with
+        this."""
+        return self.backend.find(family, op, types, nr)
 
     def view(self, value: Value) -> View:
         """Where `value` lies: inside the rows of another where the backend said that this node's rule can take that."""
@@ -269,7 +270,7 @@ class Backend(RowAccess, Protocol):
         """What runs neighbouring steps over the same elements as one, if anything does."""
         ...
 
-    def find(self, family: str, op: str, types: str) -> KernelRow | None: ...
+    def find(self, family: str, op: str, types: str, nr: int | None = None) -> KernelRow | None: ...
     def rows(self, family: str) -> Sequence[KernelRow]:
         """All rows of a family that may run here, best first."""
         ...

@@ -115,6 +115,20 @@ RL_MULTIPLY_BYTES(multiply_u8u8, "u8", "u8")
 RL_MULTIPLY_BYTES(multiply_s8u8, "s8", "u8")
 #undef RL_MULTIPLY_BYTES
 
+// d[16x8] += a[16x8] b[8x8]^T of TF32, as multiply_u8s8 with 32-bit elements in place of four bytes.
+DEVICE void multiply_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The bits of a float, rounded to TF32's 10 bits of fraction, halves away from zero.
+DEVICE uint32_t round_to_tf32(uint32_t x) {
+  asm("cvt.rna.tf32.f32 %0, %0;" : "+r"(x));
+  return x;
+}
+
 // How many arrivals at this counter in global memory there were before. What threads of a block wrote before a barrier
 // of the block and this, another block reads after its own arrival and a barrier.
 DEVICE uint32_t count_arrival(uint32_t* counter) {

@@ -125,9 +125,10 @@ DEVICE void multiply_bytes(int (&d)[4], const uint32_t (&a)[4], const uint32_t (
     for (int lane = 0; lane < 32; ++lane) {
       for (int i = 0; i < 4; ++i) {
         const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-        uint32_t sum = static_cast<uint32_t>(warp[lane].accumulators[i]);
+        int* accumulator = static_cast<int*>(warp[lane].accumulators) + i;
+        uint32_t sum = static_cast<uint32_t>(*accumulator);
         for (int k = 0; k < 32; ++k) sum += static_cast<uint32_t>(left[row][k] * right[column][k]);
-        warp[lane].accumulators[i] = static_cast<int>(sum);
+        *accumulator = static_cast<int>(sum);
       }
     }
   });
@@ -141,6 +142,33 @@ DEVICE void multiply_u8u8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&
 }
 DEVICE void multiply_s8u8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   multiply_bytes<int8_t, uint8_t>(d, a, b);
+}
+
+// Tensor cores do not see the bits of a float that TF32 lacks.
+DEVICE float read_tf32(uint32_t bits) { return __builtin_bit_cast(float, bits & ~0x1FFFu); }
+
+DEVICE void multiply_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulator::Fiber& fiber = emulator::self();
+  memcpy(fiber.operands, a, 16);
+  memcpy(fiber.operands + 4, b, 8);
+  fiber.accumulators = d;
+  emulator::run_collective([](emulator::Fiber* warp) {
+    for (int lane = 0; lane < 32; ++lane) {
+      for (int i = 0; i < 4; ++i) {
+        const int row = lane / 4, column = lane % 4 * 2 + i % 2;
+        float* sum = static_cast<float*>(warp[lane].accumulators) + i;
+        for (int k = 0; k < 8; ++k) {
+          const float left = read_tf32(warp[row * 4 + k % 4].operands[i / 2 + k / 4 * 2]);
+          const float right = read_tf32(warp[column * 4 + k % 4].operands[4 + k / 4]);
+          *sum = std::fma(left, right, *sum);
+        }
+      }
+    }
+  });
+}
+
+DEVICE uint32_t round_to_tf32(uint32_t x) {
+  return (x & 0x7FFFFFFF) > 0x7F800000 ? 0x7FFFFFFF : (x + 0x1000) & ~0x1FFFu;
 }
 
 DEVICE uint32_t shuffle(uint32_t value, int lane) {

@@ -52,7 +52,7 @@ struct Fiber {
   std::deque<std::vector<std::function<void()>>> product_groups;
   const void* address = nullptr;  // operands of the collective instruction that the warp gathers for
   uint32_t operands[6], results[4];
-  int* accumulators = nullptr;
+  void* accumulators = nullptr;
 };
 
 struct Rendezvous {

@@ -1,7 +1,8 @@
 // From sums to results, as the families gemm and depthwise define it. Integer sums: v = fma(float(sum + offset),
-// scale, bias); float sums are v. A residual of bytes: v = fma(float(residual), residual_scale, v), of floats: v +=
-// residual. Then v is limited to [low, high]; a float result is curve(v), a byte v rounded half to even. A NaN becomes
-// `low` in bytes and stays NaN in floats. Columns are the fastest axis of residual and out.
+// scale, bias); float sums are v, or sum + bias where they were not started at it. A residual of bytes: v =
+// fma(float(residual), residual_scale, v), of floats: v += residual. Then v is limited to [low, high]; a float result
+// is curve(v), a byte v rounded half to even. A NaN becomes `low` in bytes and stays NaN in floats. Columns are the
+// fastest axis of residual and out.
 #pragma once
 #include "batch.cuh"
 #include "kernels/vec/activation.h"
@@ -47,18 +48,36 @@ DEVICE Target find_target(const Epilogue& e, const Batch& batch, int matrix, int
   return t;
 }
 
-struct Channel {
+// What a column's sums of this type become results by.
+template <class Sum>
+struct Channel;
+
+template <>
+struct Channel<int> {
   int offset;
   float scale, bias;
 };
 
-DEVICE Channel load_channel(const Epilogue& e, int64_t offset, int64_t channel) {
-  return {e.offset[offset], e.scale[channel], e.bias != nullptr ? e.bias[channel] : 0.0f};
+template <>
+struct Channel<float> {
+  float bias;
+};
+
+template <class Sum>
+DEVICE Channel<Sum> load_channel(const Epilogue& e, int64_t offset, int64_t channel) {
+  const float bias = e.bias != nullptr ? e.bias[channel] : 0.0f;
+  if constexpr (__is_same(Sum, int)) {
+    return {e.offset[offset], e.scale[channel], bias};
+  } else {
+    return {bias};
+  }
 }
 
-DEVICE float scale_sum(int sum, const Channel& channel) {
+DEVICE float scale_sum(int sum, const Channel<int>& channel) {
   return multiply_add(static_cast<float>(sum + channel.offset), channel.scale, channel.bias);
 }
+
+DEVICE float scale_sum(float sum, const Channel<float>& channel) { return sum + channel.bias; }
 
 DEVICE const uint8_t* residual_bytes(const Epilogue& e) { return static_cast<const uint8_t*>(e.residual); }
 DEVICE const float* residual_floats(const Epilogue& e) { return static_cast<const float*>(e.residual); }

@@ -3,8 +3,9 @@
 #pragma once
 #include "device.cuh"
 
-// Bytes in global memory, described by the host (tensor_maps.py): a matrix for load_tile, images for load_pixels. Tiles
-// come in rows of 128, 64 or 32 bytes, with the swizzle of that width, zeros outside of the matrix or image.
+// Bytes or floats in global memory, described by the host (tensor_maps.py): a matrix for load_tile, images for
+// load_pixels. Tiles come in rows of 128, 64 or 32 bytes, with the swizzle of that width, zeros outside of the matrix
+// or image; floats rounded to TF32.
 struct alignas(64) TensorMap {
   uint64_t opaque[16];
 };
@@ -43,7 +44,7 @@ DEVICE void wait_barrier(uint64_t* barrier, int parity) {
       : "memory");
 }
 
-// Starts the copy of the tile at byte `column` of row `row`; `barrier` hears of its bytes.
+// Starts the copy of the tile at element `column` of row `row`; `barrier` hears of its bytes.
 DEVICE void load_tile(void* dst, const TensorMap* map, int column, int row, uint64_t* barrier) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
@@ -92,6 +93,14 @@ DEVICE void settle_products(int (&d)[Fragments][4]) {
   }
 }
 
+template <int Fragments>
+DEVICE void settle_products(float (&d)[Fragments][4]) {
+#pragma unroll
+  for (int i = 0; i < Fragments; ++i) {
+    asm volatile("" : "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])::"memory");
+  }
+}
+
 // A tile's rows of `Width` bytes with the swizzle of that width, atoms of eight rows one after another; see "matrix
 // descriptor" of the PTX ISA.
 template <int Width>
@@ -100,9 +109,11 @@ DEVICE uint64_t describe_tile(const void* tile) {
   return (shared_address(tile) & 0x3FFFF) >> 4 | uint64_t{1} << 16 | kAtomBytes >> 4 << 32 | kSwizzle << 62;
 }
 
-#define RL_D4(i) "+r"(d[i][0]), "+r"(d[i][1]), "+r"(d[i][2]), "+r"(d[i][3])
-#define RL_D32(i) \
-  RL_D4(i), RL_D4(i + 1), RL_D4(i + 2), RL_D4(i + 3), RL_D4(i + 4), RL_D4(i + 5), RL_D4(i + 6), RL_D4(i + 7)
+#define RL_D4(kind, i) kind(d[i][0]), kind(d[i][1]), kind(d[i][2]), kind(d[i][3])
+#define RL_D16(kind, i) RL_D4(kind, i), RL_D4(kind, i + 1), RL_D4(kind, i + 2), RL_D4(kind, i + 3)
+#define RL_D32(kind, i) RL_D16(kind, i), RL_D16(kind, i + 4)
+#define RL_D64(kind) RL_D32(kind, 0), RL_D32(kind, 8)
+#define RL_D128(kind) RL_D64(kind), RL_D32(kind, 16), RL_D32(kind, 24)
 #define RL_NAMES_64                                                        \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -119,23 +130,35 @@ DEVICE uint64_t describe_tile(const void* tile) {
 
 // d[64xN] = a[64x32] b[Nx32]^T, N = 8 * the fragments of d, added to d where `accumulate`; a is u8, b is s8, each from
 // byte 32 * step of its tile's rows. Warp w of the group holds rows 16 w to 16 w + 15, each fragment laid out as by
-// multiply_u8s8.
-#define RL_MULTIPLY_TILES(n, names, a_name, b_name, accumulate_name, ...)                                      \
-  DEVICE void multiply_tiles(int (&d)[n / 8][4], uint64_t a, uint64_t b, int step, bool accumulate) {          \
-    asm volatile("{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, " accumulate_name                         \
-                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n "k32.s32.u8.s8 {" names "}, " a_name ", " b_name \
-                 ", accumulate;\n}"                                                                            \
-                 : __VA_ARGS__                                                                                 \
-                 : "l"(a + 2 * step), "l"(b + 2 * step), "r"(static_cast<int>(accumulate)));                   \
+// multiply_u8s8. Where d is of floats, a and b are, too: eight numbers of TF32.
+#define RL_MULTIPLY_TILES(n, names, a_name, b_name, accumulate_name, Sum, types, scales, ...)           \
+  DEVICE void multiply_tiles(Sum(&d)[n / 8][4], uint64_t a, uint64_t b, int step, bool accumulate) {    \
+    asm volatile("{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, " accumulate_name                  \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n types " {" names "}, " a_name ", " b_name \
+                 ", accumulate" scales ";\n}"                                                           \
+                 : __VA_ARGS__                                                                          \
+                 : "l"(a + 2 * step), "l"(b + 2 * step), "r"(static_cast<int>(accumulate)));            \
   }
-RL_MULTIPLY_TILES(64, RL_NAMES_64, "%32", "%33", "%34", RL_D32(0))
-RL_MULTIPLY_TILES(128, RL_NAMES_128, "%64", "%65", "%66", RL_D32(0), RL_D32(8))
-RL_MULTIPLY_TILES(256, RL_NAMES_256, "%128", "%129", "%130", RL_D32(0), RL_D32(8), RL_D32(16), RL_D32(24))
+#define RL_MULTIPLY_BYTES(n, names, a_name, b_name, accumulate_name, ...) \
+  RL_MULTIPLY_TILES(n, names, a_name, b_name, accumulate_name, int, "k32.s32.u8.s8", "", __VA_ARGS__)
+#define RL_MULTIPLY_TF32(n, names, a_name, b_name, accumulate_name, ...) \
+  RL_MULTIPLY_TILES(n, names, a_name, b_name, accumulate_name, float, "k8.f32.tf32.tf32", ", 1, 1", __VA_ARGS__)
+RL_MULTIPLY_BYTES(64, RL_NAMES_64, "%32", "%33", "%34", RL_D32("+r", 0))
+RL_MULTIPLY_BYTES(128, RL_NAMES_128, "%64", "%65", "%66", RL_D64("+r"))
+RL_MULTIPLY_BYTES(256, RL_NAMES_256, "%128", "%129", "%130", RL_D128("+r"))
+RL_MULTIPLY_TF32(64, RL_NAMES_64, "%32", "%33", "%34", RL_D32("+f", 0))
+RL_MULTIPLY_TF32(128, RL_NAMES_128, "%64", "%65", "%66", RL_D64("+f"))
+RL_MULTIPLY_TF32(256, RL_NAMES_256, "%128", "%129", "%130", RL_D128("+f"))
 
+#undef RL_MULTIPLY_TF32
+#undef RL_MULTIPLY_BYTES
 #undef RL_MULTIPLY_TILES
 #undef RL_NAMES_256
 #undef RL_NAMES_128
 #undef RL_NAMES_64
+#undef RL_D128
+#undef RL_D64
 #undef RL_D32
+#undef RL_D16
 #undef RL_D4
 #endif

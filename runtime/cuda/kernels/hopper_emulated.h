@@ -1,7 +1,8 @@
-// The CPU twin of hopper.cuh. A TensorMap here is, for a matrix: address, columns, rows, pitch, columns and rows of a
-// tile; for images: address, channels, width, height, images, bytes from pixel to pixel, from row to row and from image
-// to image, then the driver's corners of the bounding box (lower of width and height, upper of both), channels and
-// pixels of a tile, traversal strides of width and height.
+// The CPU twin of hopper.cuh. A TensorMap counts bytes here; the upper half of the word with a tile's columns or
+// channels is the size of an element, 4 of floats, which are rounded. It is, for a matrix: address, columns, rows,
+// pitch, columns and rows of a tile; for images: address, channels, width, height, images, bytes from pixel to pixel,
+// from row to row and from image to image, then the driver's corners of the bounding box (lower of width and height,
+// upper of both), channels and pixels of a tile, traversal strides of width and height.
 #pragma once
 #include "emulated.h"
 
@@ -28,16 +29,27 @@ inline void settle(Barrier& barrier) {
 // Where a byte of a tile lies that without swizzle would lie at `offset`, in rows of `width` bytes.
 inline size_t swizzle(size_t offset, int width) { return offset ^ (offset >> 7 & (width / 16 - 1)) << 4; }
 
+inline void round_floats(unsigned char* bytes, int count) {
+  for (int i = 0; i < count; i += 4) {
+    uint32_t bits;
+    memcpy(&bits, bytes + i, 4);
+    bits = round_to_tf32(bits);
+    memcpy(bytes + i, &bits, 4);
+  }
+}
+
 inline void copy_tile(unsigned char* dst, const uint64_t* map, int column, int row) {
   const auto* source = reinterpret_cast<const unsigned char*>(map[0]);
   const auto columns = static_cast<int64_t>(map[1]), rows = static_cast<int64_t>(map[2]);
-  const int width = static_cast<int>(map[4]);
+  const int width = static_cast<int>(map[4]), element = static_cast<int>(map[4] >> 32);
+  column *= element;
   for (int r = 0; r < static_cast<int>(map[5]); ++r) {
     for (int c = 0; c < width; ++c) {
       const bool inside = row + r < rows && column + c < columns;
       dst[swizzle(static_cast<size_t>(r) * width + c, width)] = inside ? source[(row + r) * map[3] + column + c] : 0;
     }
   }
+  if (element == 4) round_floats(dst, static_cast<int>(map[5]) * width);
 }
 
 // A pixel of images, in the order in which the PTX ISA's im2col mode visits them.
@@ -72,7 +84,8 @@ inline void copy_pixels(unsigned char* dst, const uint64_t* map, int channel, Pl
   const PixelBox box(map);
   const auto* source = reinterpret_cast<const unsigned char*>(map[0]);
   const auto channels = static_cast<int64_t>(map[1]), images = static_cast<int64_t>(map[4]);
-  const int width = static_cast<int>(map[12]);
+  const int width = static_cast<int>(map[12]), element = static_cast<int>(map[12] >> 32);
+  channel *= element;
   for (int pixel = 0; pixel < static_cast<int>(map[13]); ++pixel, box.advance(at)) {
     const int64_t w = at.w + offset_w, h = at.h + offset_h;
     const bool is_pixel = w >= 0 && w < box.width && h >= 0 && h < box.height && at.image >= 0 && at.image < images;
@@ -82,6 +95,7 @@ inline void copy_pixels(unsigned char* dst, const uint64_t* map, int channel, Pl
       dst[swizzle(static_cast<size_t>(pixel) * width + c, width)] = inside ? first[channel + c] : 0;
     }
   }
+  if (element == 4) round_floats(dst, static_cast<int>(map[13]) * width);
 }
 
 // Lets `copy` write `rows` rows of `width` bytes, now or later, and `barrier` hear of them.
@@ -170,8 +184,8 @@ DEVICE void wait_products() {
   });
 }
 
-template <int Fragments>
-DEVICE void settle_products(int (&)[Fragments][4]) {}
+template <class Sum, int Fragments>
+DEVICE void settle_products(Sum (&)[Fragments][4]) {}
 
 // The tile's offset in shared memory, and the width of its rows.
 template <int Width>
@@ -181,8 +195,19 @@ DEVICE uint64_t describe_tile(const void* tile) {
   return static_cast<uint64_t>(offset) | uint64_t{Width} << 32;
 }
 
-template <int Fragments>
-DEVICE void multiply_tiles(int (&d)[Fragments][4], uint64_t a, uint64_t b, int step, bool accumulate) {
+DEVICE void add_products(int& sum, const unsigned char* left, const unsigned char* right) {
+  for (int k = 0; k < 16; ++k) sum += left[k] * static_cast<int8_t>(right[k]);
+}
+
+DEVICE void add_products(float& sum, const unsigned char* left, const unsigned char* right) {
+  uint32_t a[4], b[4];
+  memcpy(a, left, 16);
+  memcpy(b, right, 16);
+  for (int k = 0; k < 4; ++k) sum = std::fma(read_tf32(a[k]), read_tf32(b[k]), sum);
+}
+
+template <class Sum, int Fragments>
+DEVICE void multiply_tiles(Sum (&d)[Fragments][4], uint64_t a, uint64_t b, int step, bool accumulate) {
   const int thread = emulator::self().linear % 128, lane = thread % 32;
   const unsigned char* shared = emulator::active->shared;
   // Sixteen bytes of a row of a tile.
@@ -195,10 +220,9 @@ DEVICE void multiply_tiles(int (&d)[Fragments][4], uint64_t a, uint64_t b, int s
     for (int j = 0; j < Fragments; ++j) {
       for (int i = 0; i < 4; ++i) {
         const int row = thread / 32 * 16 + lane / 4 + i / 2 * 8, column = j * 8 + lane % 4 * 2 + i % 2;
-        int sum = accumulate ? d[j][i] : 0;
+        Sum sum = accumulate ? d[j][i] : 0;
         for (int byte = step * 32; byte < step * 32 + 32; byte += 16) {
-          const unsigned char *left = vector(a, row, byte), *right = vector(b, column, byte);
-          for (int k = 0; k < 16; ++k) sum += left[k] * static_cast<int8_t>(right[k]);
+          add_products(sum, vector(a, row, byte), vector(b, column, byte));
         }
         d[j][i] = sum;
       }

@@ -4,7 +4,7 @@
 
 namespace {
 
-DEVICE void store_bytes(const DepthwiseParams& p, const Strip& s, const Channel (&channels)[4],
+DEVICE void store_bytes(const DepthwiseParams& p, const Strip& s, const Channel<int> (&channels)[4],
                         const int (&sums)[COLUMNS][4]) {
   const Epilogue& e = p.epilogue;
 #pragma unroll
@@ -61,7 +61,7 @@ KERNEL(qdepthwise, kDepthwiseThreads, 1, DepthwiseParams) {
           sums[i][j] += value * static_cast<int8_t>(w >> 8 * j & 255);
         }
       });
-  Channel channels[4];
+  Channel<int> channels[4];
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
     const int c = s.channel + (j < s.channels ? j : 0);

@@ -1,4 +1,4 @@
-// How tiles of integer sums in the registers of a block's warps become results.
+// How tiles of sums in the registers of a block's warps become results.
 #pragma once
 #include "epilogue.cuh"
 
@@ -22,15 +22,15 @@ DEVICE void move_rows(unsigned char* staging, int thread, const Target& target, 
 }
 
 // Calls visit(row, column, v, v of the next column) for the scaled sums of a thread; see store_tile.
-template <int FragmentsM, int FragmentsN, class Visit>
-DEVICE void for_each_pair(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][4], int row, int column,
+template <class Sum, int FragmentsM, int FragmentsN, class Visit>
+DEVICE void for_each_pair(const Epilogue& e, Sum (&sums)[FragmentsM][FragmentsN][4], int row, int column,
                           const Target& target, Visit visit) {
 #pragma unroll
   for (int j = 0; j < FragmentsN; ++j) {
     const int c = renew(column + j * 8), r = renew(row);  // so that addresses take no registers from column to column
     const int left = c < target.columns ? c : 0, right = c + 1 < target.columns ? c + 1 : 0;
-    const Channel first = load_channel(e, target.offset + left, target.channel + left);
-    const Channel second = load_channel(e, target.offset + right, target.channel + right);
+    const auto first = load_channel<Sum>(e, target.offset + left, target.channel + left);
+    const auto second = load_channel<Sum>(e, target.offset + right, target.channel + right);
 #pragma unroll
     for (int i = 0; i < FragmentsM; ++i) {
       visit(r + i * 16, c, scale_sum(sums[i][j][0], first), scale_sum(sums[i][j][1], second));
@@ -40,8 +40,8 @@ DEVICE void for_each_pair(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN]
   }
 }
 
-template <int FragmentsM, int FragmentsN>
-DEVICE void store_floats(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][4], int row, int column,
+template <class Sum, int FragmentsM, int FragmentsN>
+DEVICE void store_floats(const Epilogue& e, Sum (&sums)[FragmentsM][FragmentsN][4], int row, int column,
                          const Target& target) {
   float* out = static_cast<float*>(e.out) + target.out;
   const float* residual = residual_floats(e) + target.residual;
@@ -77,13 +77,13 @@ DEVICE void store_floats(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][
 // A tile of accumulators in the layout of multiply_u8s8, spread over the threads of a group: fragment (i, j) of a
 // thread covers rows row + 16 i + g (and + 8) and columns column + 8 j + 2 t (and + 1) of a tile of `Rows` x `Columns`.
 // Shared memory brings residuals and results of bytes into rows that leave 16 at a time.
-template <int Rows, int Columns, int Threads, int FragmentsM, int FragmentsN, class Sync>
-DEVICE void store_tile(const Epilogue& e, int (&sums)[FragmentsM][FragmentsN][4], unsigned char* staging, int thread,
+template <int Rows, int Columns, int Threads, class Sum, int FragmentsM, int FragmentsN, class Sync>
+DEVICE void store_tile(const Epilogue& e, Sum (&sums)[FragmentsM][FragmentsN][4], unsigned char* staging, int thread,
                        int row, int column, const Target& target, Sync sync) {
   constexpr int kPitch = Columns + 16;
   row += thread % 32 / 4;
   column += thread % 4 * 2;
-  if (e.is_float) return store_floats(e, sums, row, column, target);
+  if (__is_same(Sum, float) || e.is_float) return store_floats(e, sums, row, column, target);
   if (e.residual != nullptr) {
     const uint8_t* residual = residual_bytes(e) + target.residual;
     move_rows<Rows, Columns, Threads>(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rushlight.cli.arrays import batch_size, parse_sizes, random_inputs
+from rushlight.cli.device import add_device_arguments
 from rushlight.cli.progress import track
 from rushlight.cli.table import format_table
 from rushlight.runtime.errors import RushlightError
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.rush")
     parser.add_argument("--batch", default="1", metavar="1,8", help="sizes of the first input's first dimension")
     parser.add_argument("--threads", default=None, metavar="1,2", help="thread counts (default all)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<index>")
+    add_device_arguments(parser)
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=SIZE", help="size of another dimension")
     parser.add_argument("--blocks", type=int, default=10, help="blocks a program (default 10)")
     parser.add_argument("--block-ms", type=float, default=200, help="length of a block (default 200)")
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     programs = [read_program(path) for path in args.models]
     rows: list[list[str]] = []
     for count in threads:
-        models = [load(program, threads=count, device=args.device) for program in programs]
+        models = [load(program, threads=count, device=args.device, precision=args.precision) for program in programs]
         for batch in batches:
             subjects = [Subject(model, batch, parse_sizes(args.dim)) for model in models]
             for _ in track(range(args.blocks), f"batch {batch}, {models[0].threads} threads"):

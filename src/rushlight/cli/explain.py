@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rushlight.cli.arrays import batch_size, parse_sizes, random_inputs
+from rushlight.cli.device import add_device_arguments
 from rushlight.cli.table import format_table
 from rushlight.runtime.explain import REFERENCE, Explanation, StepReport, explain
 from rushlight.runtime.model import load
@@ -24,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="size of the first input's first dimension")
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=SIZE", help="size of another dimension")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default all)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:<index> or cuda-emulated")
+    add_device_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    model = load(args.model, threads=args.threads, device=args.device)
+    model = load(args.model, threads=args.threads, device=args.device, precision=args.precision)
     graph = model.program.graph
     sizes = {**(batch_size(graph, args.batch) if args.batch is not None else {}), **parse_sizes(args.dim)}
     found = explain(model, random_inputs(graph, sizes))
@@ -61,6 +62,7 @@ def summary(found: Explanation) -> str:
     figures = [
         (peaks.f32_flops, "GFLOP/s float32"),
         (peaks.int8_ops, "GOP/s int8"),
+        (peaks.tf32_flops, "GFLOP/s TF32"),
         (peaks.read_bytes, "GB/s from memory"),
         (peaks.cache_bytes, "GB/s from the cache"),
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rushlight.cli.arrays import parse_sizes, random_inputs
+from rushlight.cli.device import add_device_arguments
 from rushlight.cli.table import format_table
 from rushlight.runtime.files import check_writable
 from rushlight.runtime.model import load
@@ -31,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.npz", help="where to save the outputs")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default all)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<index>")
+    add_device_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.output:
         check_writable(args.output)
-    model = load(args.model, threads=args.threads, device=args.device)
+    model = load(args.model, threads=args.threads, device=args.device, precision=args.precision)
     sizes = parse_sizes(args.dim)
     inputs = read_arrays(args.input) if args.input else random_inputs(model.program.graph, sizes)
     outputs = model.run(inputs)
