@@ -1,5 +1,5 @@
 # make demo: build, install and serve the demo.   make test: everything that CI tests.
-# make gpu: tests and figures on a GPU.
+# make gpu: tests and figures on a GPU. make gpu-models: whole models there, beside PyTorch.
 # make bench: the comparison with other engines, also held to AVX2; kernels against the machine's peaks; what calls cost.
 PYTHON ?= python3
 PORT ?= 8000
@@ -13,13 +13,13 @@ ALONE := build/peers/packages
 # The tests' editable install serves the demo too; a wheel over it would hide later changes from the tests.
 DEMO := $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)
 
-.PHONY: demo test lint check-tools bench gpu clean
+.PHONY: demo test lint check-tools bench gpu gpu-models clean
 
 demo: $(DEMO)
 	$(BIN)/rushlight demo --port $(PORT)
 
 test: $(VENV)/.test
-	BIN=$(BIN) scripts/test -q --numprocesses 2 --dist loadfile --max-worker-restart 0
+	BIN=$(BIN) scripts/test -q --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(VENV)/.test
 	scripts/lint
@@ -32,12 +32,16 @@ bench: $(VENV)/.bench
 
 # On a machine with a GPU, in an environment that has CuPy, NVRTC and what tests need: GPU_PYTHON=...
 GPU_PYTHON ?= $(BIN)/python
-GPU_TESTS := tests/test_cuda_gpu.py tests/test_cuda_gpu_models.py tests/test_cuda_gpu_families.py
+GPU_TESTS := $(wildcard tests/test_cuda_gpu*.py)
 gpu:
 	$(GPU_PYTHON) -m pytest -q $(GPU_TESTS)
 	if command -v compute-sanitizer >/dev/null; then for tool in memcheck racecheck; do \
 	  compute-sanitizer --tool $$tool --error-exitcode 1 $(GPU_PYTHON) -m pytest -q tests/test_cuda_gpu.py || exit 1; done; fi
 	$(GPU_PYTHON) -m benchmarks.gpu --tiles
+
+# torch.compile tries many kernels for every model and batch: this takes its time.
+gpu-models:
+	$(GPU_PYTHON) -m benchmarks.gpu_models --requests 10000
 
 check-tools:
 	@scripts/check-tools $(PYTHON)

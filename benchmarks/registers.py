@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from rushlight.runtime.cuda.compile import ARCHITECTURES, Nvrtc, nvrtc, resources
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.source import Kernel
-from rushlight.runtime.cuda.tiles import HOPPER_TILES
 
 HOPPER = "sm_90a"
 
@@ -17,7 +16,7 @@ def variants() -> dict[str, list[Kernel]]:
     """Of every kernel all that calls may launch, by its name."""
     named: dict[str, list[Kernel]] = {}
     for family in families().values():
-        for row in family.rows:
+        for row in family.all_rows:
             for kernel in family.kernels(row):
                 own = named.setdefault(kernel.name, [])
                 if kernel not in own:
@@ -28,7 +27,7 @@ def variants() -> dict[str, list[Kernel]]:
 def most_registers(compiler: Nvrtc, kernels: Sequence[Kernel], arch: str) -> str:
     """Registers of a thread, with the bytes that spill where some do; "-" of kernels for another architecture."""
     if arch != HOPPER:
-        kernels = [kernel for kernel in kernels if kernel.name != HOPPER_TILES[0].kernel().name]
+        kernels = [kernel for kernel in kernels if not kernel.name.endswith("_sm90")]
     if not kernels:
         return "-"
     used = [resources(compiler.compile(kernel, arch)[1]) for kernel in kernels]

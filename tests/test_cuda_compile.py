@@ -101,7 +101,7 @@ PRODUCT_ARCHITECTURES = ("sm_80", "sm_90a")
 
 
 def family_kernels(arch: str) -> list[Kernel]:
-    rows = [(family, row) for family in families().values() for row in [*family.rows, *family.tf32_rows]]
+    rows = [(family, row) for family in families().values() for row in family.all_rows]
     kernels = [kernel for family, row in rows for kernel in family.kernels(row)]
     done = {variant[0] for variant in VARIANTS.values()}
     done |= {kernel for kernel in kernels if kernel.name.endswith("_sm90")}
@@ -139,7 +139,7 @@ def test_hopper_kernel_compiles_without_spills(
 
 def test_every_hopper_kernel_is_compiled_here() -> None:
     gemm = families()["gemm"]
-    kernels = [kernel for row in [*gemm.rows, *gemm.tf32_rows] for kernel in gemm.kernels(row)]
+    kernels = [kernel for row in gemm.all_rows for kernel in gemm.kernels(row)]
     expected = {tile.kernel(*way, name) for tile in HOPPER_TILES for name, *way in HOPPER_VARIANTS}
     assert {kernel for kernel in kernels if kernel.name.endswith("_sm90")} == expected
 

@@ -25,8 +25,7 @@ class CudaBackend(TableBackend):
     chains = ElementKernels()
 
     def __init__(self, tf32: bool = False) -> None:
-        own = families().items()
-        super().__init__({name: [*(family.tf32_rows if tf32 else ()), *family.rows] for name, family in own})
+        super().__init__({name: own.all_rows if tf32 else own.rows for name, own in families().items()})
 
     def operand_names(self, family: str) -> Sequence[tuple[str, bool]]:
         return chain.OPERANDS if family == chain.FAMILY.name else super().operand_names(family)

@@ -116,6 +116,11 @@ class Family:
         self.packed_bytes, self.pack = packed_bytes, pack
         self.ways = ways or (lambda call, device: [launches(call, device)])
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """Those of TF32 first."""
+        return [*self.tf32_rows, *self.rows]
+
 
 def rows_of(family: str) -> list[tuple[str, str]]:
     """Operator and types of every row that the CPU's family has, each once."""
