@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from rushlight.runtime.cpu import _core
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.family import Row
+from rushlight.runtime.cuda.packed import round_to_tf32
 from rushlight.runtime.errors import DeviceError
-from tests.replay.calls import read_calls, recorded_calls
+from rushlight.runtime.ops import Array
+from tests.gemm_calls import ROWS
+from tests.replay.calls import Operand, RecordedCall, read_calls, recorded_calls
 from tests.replay.device import REPLAYED, run, same_bits
 
 try:
@@ -31,6 +37,45 @@ LARGEST = 1 << 14
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recorded_calls(tmp_path_factory)
+
+
+def on_cpu(recorded: RecordedCall) -> Array:
+    """What the CPU's kernel of gemm makes of the operands."""
+    symbol = next(row.symbol for row in ROWS if (row.types, row.isa) == (recorded.types, "generic"))
+    operands: list[Any] = []
+    for operand in recorded.operands:
+        held = None if operand.before is None else np.frombuffer(operand.before, np.uint8).copy()
+        operands.append(held if operand.packing is None else _core.pack(symbol, operand.packing, held))
+    _core.run_kernel(symbol, recorded.params, operands, 1, 1)
+    return np.asarray(operands[-1].view(np.float32))
+
+
+def rounded(operand: Operand) -> Operand:
+    assert operand.before is not None
+    return replace(operand, before=round_to_tf32(np.frombuffer(operand.before, np.float32)).tobytes())
+
+
+@pytest.mark.parametrize("row", families()["gemm"].tf32_rows, ids=lambda row: row.types)
+def test_tf32_is_near_the_cpu(row: Row, calls: Path) -> None:
+    """With operands that TF32 holds, so that only the order of sums differs."""
+    made: Counter[bytes] = Counter()
+    kernels = set()
+    for recorded in read_calls(calls):
+        if (recorded.op, recorded.types) != (row.op, row.types) or recorded.size > LARGEST or made[recorded.params]:
+            continue
+        made[recorded.params] += 1
+        source, weight, *others = recorded.operands
+        held = (rounded(source), rounded(weight) if row.weight_type == "f32" else weight, *others)
+        call = replace(recorded, operands=held)
+        seed, eager = SCHEDULES[len(made) % len(SCHEDULES)]
+        launches, (result,) = run(row, call, EmulatedDevice(seed, eager), 4 * (len(made) % 3))
+        kernels |= {launch.kernel for launch in launches}
+        expected, got = on_cpu(call), np.frombuffer(result, np.float32)
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+        largest = abs(expected[np.isfinite(expected)]).max(initial=0)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5 * largest + 1e-30)
+    assert {kernel.name for kernel in kernels} == {"tgemm"}
+    assert kernels <= set(families()["gemm"].kernels(row))
 
 
 @pytest.mark.parametrize("family", REPLAYED)

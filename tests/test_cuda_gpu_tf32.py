@@ -37,6 +37,19 @@ def test_products(tile: Tile | HopperTile | None, m: int, n: int, k: int) -> Non
     check(got[0], x, weight, bias[None], residual, lost=LOST)
 
 
+@pytest.mark.parametrize("tile", [*TILES, *HOPPER_TILES], ids=str)
+def test_operands_are_rounded_to_the_nearest(tile: Tile | HopperTile) -> None:
+    """Of halves either neighbour will do."""
+    skip_unless_it_runs(tile)
+    x = (np.float32(1) + np.arange(4096, dtype=np.float32) * np.float32(2**-13)).reshape(64, 64)
+    x[0, :2] = np.nan, np.inf
+    got = on_device(DEVICE, matrix_params(64, 64, 64), [x, np.eye(64, dtype=np.float32), None, None, 0 * x], tile)
+    assert np.isnan(got[0]).all()  # NaN times zero
+    step = np.where(x[1:] < 2, 2**-10, 2**-9)
+    np.testing.assert_array_equal(got[1:] % step, 0)
+    assert (abs(got[1:] - x[1:]) <= step / 2).all()
+
+
 @pytest.mark.parametrize("tile", [*TILES[1:], *HOPPER_TILES, None], ids=str)
 @pytest.mark.parametrize("channels", [8, 16, 48])
 def test_convolutions(tile: Tile | HopperTile | None, channels: int) -> None:

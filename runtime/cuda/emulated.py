@@ -50,19 +50,20 @@ def build(kernel: Kernel, flags: Sequence[str] = ()) -> Path:
 
 
 def _prelude(flags: Sequence[str]) -> Path:
-    """The emulator precompiled, which is most of what a variant takes to compile: as g++ wants to be told of it."""
-    return _compile("prelude.h", '#include "emulated.h"\n', (*flags, "-x", "c++-header"), ".h.gch").with_suffix("")
+    """A header that includes the emulator, and beside it what g++ made of that ahead: most of what a variant takes to
+    compile."""
+    text, options = '#include "emulated.h"\n', (*flags, "-x", "c++-header")
+    _compile("prelude.h", text, options, ".h.gch")
+    return cached(_key(text, options), ".h", text.encode)
 
 
 def _compile(name: str, text: str, options: Sequence[str], suffix: str) -> Path:
-    command = [compiler(), *_FLAGS, *options]
-
     def make() -> bytes:
         with as_file(files(__package__) / "kernels") as folder, tempfile.TemporaryDirectory() as scratch:
             source, out = Path(scratch, name), Path(scratch, "out")
             source.write_text(text)
             done = subprocess.run(
-                [*command, "-I", str(folder), str(source), "-o", str(out)],
+                [compiler(), *_FLAGS, *options, "-I", str(folder), str(source), "-o", str(out)],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -71,11 +72,15 @@ def _compile(name: str, text: str, options: Sequence[str], suffix: str) -> Path:
                 raise DeviceError(f"{name} does not compile for the emulated device: {done.stderr.strip()}")
             return out.read_bytes()
 
+    return cached(_key(text, options), suffix, make)
+
+
+def _key(text: str, options: Sequence[str]) -> list[str]:
     try:
         headers = [read_source(header) for header in _HEADERS]
     except FileNotFoundError as error:
         raise DeviceError("the emulated device is for development: wheels lack its headers") from error
-    return cached(["emulated", _version(), *command, text, *headers], suffix, make)
+    return ["emulated", _version(), *_FLAGS, *options, text, *headers]
 
 
 @cache

@@ -60,9 +60,9 @@ class CudaEngine:
 
     def reason(self, step: KernelStep) -> str:
         row = "generated from the graph" if step.chain else f"the {step.row.types} row of GPUs"
-        if isinstance(step.row, Tf32Row):
-            row += ", operands rounded to TF32"
-        return reason(step, row, has_winograd=False)
+        is_tf32 = isinstance(step.row, Tf32Row)
+        row += ", operands rounded to TF32" if is_tf32 else ""
+        return reason(step, row, has_winograd=False, packs_wide=is_tf32)
 
 
 class CudaLoaded:

@@ -28,10 +28,10 @@ _STATIC_SHARED_LIMIT = 48 << 10
 
 _FLOAT_OPERATIONS = {(8, 0): 128, (8, 6): 256, (8, 9): 256, (9, 0): 256, (12, 0): 256}
 _BYTE_OPERATIONS = {(8, 0): 4096, (8, 6): 2048, (8, 9): 2048, (9, 0): 8192, (12, 0): 2048}
-_TF32_OPERATIONS = {(8, 0): 1024, (8, 6): 256, (8, 9): 256, (9, 0): 2048, (12, 0): 256}
+_TF32_OPERATIONS = {(8, 0): 1024, (8, 6): 512, (8, 9): 512, (9, 0): 2048, (12, 0): 256}
 """Multiplications and additions of float32, and of bytes and in TF32 in dense matrix products, of a multiprocessor in a
 clock, by compute capability: CUDA C++ Programming Guide, "Arithmetic Instructions"; the vendor's rates of A100, A40,
-RTX 4090, H100 and RTX 5090 over multiprocessors and clock."""
+L40S, H100 and RTX 5090 over multiprocessors and clock (GeForce of 8.6 and 8.9 has half of TF32)."""
 
 
 def device_names() -> list[str]:

@@ -82,11 +82,10 @@ class TensorLayout(ABC):
     def pitch(self) -> int:
         return ceil_div(self.depth, _PITCH) * _PITCH
 
-    offsets_at = _VECTOR
-
     @property
+    @abstractmethod
     def rows_at(self) -> int:
-        return ceil_div(self.offsets_at + self.matrices * self.n * 4, _ALIGNMENT) * _ALIGNMENT
+        """Where rows begin."""
 
     @property
     def size(self) -> int:
@@ -107,6 +106,12 @@ class IntegerLayout(TensorLayout):
     """Weights of int8; an offset is -zero point * sum of the weights."""
 
     element = 1
+
+    offsets_at = _VECTOR
+
+    @property
+    def rows_at(self) -> int:
+        return ceil_div(self.offsets_at + self.matrices * self.n * 4, _ALIGNMENT) * _ALIGNMENT
 
     @staticmethod
     def of(fields: Any) -> IntegerLayout:

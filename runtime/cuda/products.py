@@ -33,7 +33,7 @@ _MIN_SPLIT_TILES = 4
 _INTEGER, _TF32 = "qgemm", "tgemm"
 
 
-def layout(row: Row, fields: Any) -> IntegerLayout | Tf32Layout:
+def layout_of(row: Row, fields: Any) -> IntegerLayout | Tf32Layout:
     return Tf32Layout.of(fields, row.weight_type) if isinstance(row, Tf32Row) else IntegerLayout.of(fields)
 
 
@@ -45,7 +45,7 @@ class Product:
 
     @cached_property
     def layout(self) -> IntegerLayout | Tf32Layout:
-        return layout(self.call.row, self.call.fields)
+        return layout_of(self.call.row, self.call.fields)
 
     @property
     def kernel(self) -> str:
@@ -155,19 +155,20 @@ def launches(call: Call, device: Device, tile: Tile | HopperTile | None = None) 
 
 
 def ways(call: Call, device: Device) -> list[list[Launch]]:
-    """The launches of every tile, first those of the chosen one. Raises UnsupportedError."""
+    """The launches of every tile that gives the same bits, first those of the chosen one: in TF32 only these. Raises
+    UnsupportedError."""
     product = Product(call)
-    if product.elements == 0:
-        return [[]]
+    if product.elements == 0 or product.kernel == _TF32:
+        return [launches(call, device)]
     chosen = product.tile(device)
     others = [tile for tile in product.tiles_for(device) if tile != chosen]
     return [launches(call, device, tile) for tile in (chosen, *others)]
 
 
 def _epilogue(product: Product) -> dict[str, Any]:
-    is_integer = isinstance(product.layout, IntegerLayout)
-    offsets = product.call.operands[1] + product.layout.offsets_at if is_integer else 0
-    return epilogue(product.call, product.layout.n, ("residual_row", "dst_row"), offsets)
+    layout = product.layout
+    offsets = product.call.operands[1] + layout.offsets_at if isinstance(layout, IntegerLayout) else 0
+    return epilogue(product.call, layout.n, ("residual_row", "dst_row"), offsets)
 
 
 def _product(tile: Tile, product: Product, splits: int) -> Launch:

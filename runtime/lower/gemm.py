@@ -62,7 +62,7 @@ def epilogue_operands(node: Node) -> dict[str, Operand]:
 
 
 def find_gemm(lower: Lowering, x: Value, weight: Value, out: Value, nr: int | None = None) -> KernelRow | None:
-    """The kernel for these operands, None where there is none. `nr`: of a weight that is packed so."""
+    """The kernel for these operands, None where there is none. `nr`: of the row that packs the weight, if one does."""
     name = HALF_NAMES[weight.stored.format] if isinstance(weight.stored, Half) else short_dtype(weight.dtype)
     return lower.find("gemm", "gemm", short_dtype(x.dtype) + name + short_dtype(out.dtype), nr)
 

@@ -9,9 +9,10 @@ from ..types import Dim
 from .winograd import why_direct
 
 
-def reason(step: KernelStep, row: str, *, has_winograd: bool) -> str:
+def reason(step: KernelStep, row: str, *, has_winograd: bool, packs_wide: bool = False) -> str:
     """One line. `row`: why the family's row is this one. `has_winograd`: whether the step's backend has kernels of
-    Winograd's method, so that a convolution without them needs a reason."""
+    Winograd's method, so that a convolution without them needs a reason. `packs_wide`: whether packed weights are
+    float32 where they are stored in 16 bits."""
     if step.chain:
         return _chain(step, row)
     why = _FAMILIES.get(step.family)
@@ -19,7 +20,7 @@ def reason(step: KernelStep, row: str, *, has_winograd: bool) -> str:
     if step.family == "gemm" and has_winograd:
         parts[0] += _why_direct(step)
     if step.family == "gemm" and "f16" in step.row.types:
-        parts.append("weights of 16 bits, widened when they are read")
+        parts.append(f"weights of 16 bits, widened when they are {'packed' if packs_wide else 'read'}")
     if step.node.origin:
         parts.insert(0, f"part of {step.node.origin}, which has no kernel")
     return "; ".join([*parts, row])

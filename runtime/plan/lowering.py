@@ -197,8 +197,8 @@ class Lowering:
     placement: Placement = field(default_factory=dict)
 
     def find(self, family: str, op: str, types: str, nr: int | None = None) -> KernelRow | None:
-        """The best kernel for `op` on these operand types (destination last, e.g. ``u8s8u8``), or None. `nr`: with
-        this."""
+        """The best kernel for `op` on these operand types (destination last, e.g. ``u8s8u8``), or None. `nr`: one
+        that reads weights in the panels of a row with this `nr`."""
         return self.backend.find(family, op, types, nr)
 
     def view(self, value: Value) -> View:

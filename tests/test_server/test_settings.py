@@ -59,6 +59,7 @@ def test_file_then_flags_then_models(tmp_path: Path) -> None:
         ("port = true", "wrong type"),
         ("port = 70000", "from 0 to 65535"),
         ("host = 1", "wrong type"),
+        ("precision = 32", "wrong type"),
         ("access-log = 1", "wrong type"),
         ("max-batch = 0", "from 1"),
         ("max-batch = 1.5", "wrong type"),

@@ -33,7 +33,7 @@ def _ways(call: Call, device: Device) -> list[list[Launch]]:
 
 
 def _layout(row: Row, fields: Any) -> TensorLayout | FloatLayout:
-    return products.layout(row, fields) if _has_tensor_cores(row) else float_products.layout(row, fields)
+    return products.layout_of(row, fields) if _has_tensor_cores(row) else float_products.layout(row, fields)
 
 
 def _packed_bytes(row: Row, fields: Any) -> int:
