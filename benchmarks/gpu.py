@@ -1,22 +1,27 @@
-"""Integer products and convolutions on a GPU, beside PyTorch: `python -m benchmarks.gpu --help`."""
+"""Products and convolutions on a GPU, of bytes and in TF32, beside PyTorch: `python -m benchmarks.gpu --help`.
+
+Layers are timed in CUDA graphs of many calls, so that the host's time does not count. Their first and last rows are
+compared with the reference first. TOPS are multiplications and additions a second; the share is of the GPU's peak by
+its clocks, and of the fastest of PyTorch's in the same run.
+"""
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rushlight.runtime.cuda.device import download, upload
+from rushlight.runtime.cuda.device import Device, download, upload
 from rushlight.runtime.cuda.gpu import GpuDevice
-from rushlight.runtime.cuda.tiles import HopperTile, Tile
+from rushlight.runtime.cuda.packed import round_to_tf32
 from rushlight.runtime.errors import RushlightError
-from rushlight.runtime.ops import get
+from rushlight.runtime.ops import Array
 
-from .gpu_layer import QuantizedLayer
+from .gpu_layer import Layer, QuantizedLayer
 
 PRODUCTS = [
     (8192, 8192, 8192),
@@ -50,135 +55,194 @@ LAYERS = [
 """Convolutions of ResNet-50: size, input channels, output channels, kernel, stride."""
 
 
-@dataclass
+NEAR = 1e-5
+"""Of float results: how far from the reference of rounded operands they may be, by the largest of them."""
+
+
+@dataclass(frozen=True)
 class Problem:
-    """A quantized layer with random constants, and how to ask PyTorch for one of the same size."""
+    """The sizes of a layer."""
 
     name: str
     x_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
-    attrs: dict[str, Any]
+    stride: int = 1
 
-    def make(self, device: GpuDevice, tile: Tile | HopperTile | None) -> QuantizedLayer:
+    @property
+    def is_convolution(self) -> bool:
+        return len(self.weight_shape) == 4
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        if not self.is_convolution:
+            return {}
+        return {"padding": (self.weight_shape[2] // 2,) * 4, "stride": (self.stride, self.stride)}
+
+    def quantized(self, device: Device) -> Layer:
         rng = np.random.default_rng(0)
         outputs, width = self.weight_shape[0], 1 / (60 * np.sqrt(np.prod(self.weight_shape[1:])))
         weight = rng.integers(-128, 128, self.weight_shape, np.int8)
         scale = rng.uniform(0.3 * width, width, outputs).astype(np.float32)
         bias = rng.uniform(110, 146, outputs).astype(np.float32)
-        self.constants = (weight, scale, bias)
-        return QuantizedLayer(device, weight, scale, bias, self.attrs, tile)
+        # images are not centred on zero, results of ReLU are zero or more
+        is_positive = self.is_convolution and self.x_shape[-1] > 3
+        attrs = {**self.attrs, "x_zero_point": 0 if is_positive else 117}
+        return QuantizedLayer(device, weight, scale, bias, attrs)
 
-    @property
-    def op(self) -> str:
-        return "qlinear" if len(self.weight_shape) == 2 else "qconv2d"
-
-    def reference(self, x: Any) -> Any:
-        op = get(self.op)
-        (out,) = op.run_reference([x, *self.constants], op.complete_attrs(dict(self.attrs)))
-        return out
+    def tf32(self, device: Device) -> Layer:
+        weight = np.random.default_rng(0).standard_normal(self.weight_shape, np.float32)
+        op, attrs = ("conv2d", {**self.attrs, "layout": "NHWC"}) if self.is_convolution else ("linear", {})
+        return Layer(device, op, np.float32, [weight], attrs, tf32=True)
 
 
 def problems(batch: int) -> list[Problem]:
-    found = [Problem(f"{m}x{n}x{k}", (m, k), (n, k), {"x_zero_point": 117}) for m, n, k in PRODUCTS]
+    found = [Problem(f"{m}x{n}x{k}", (m, k), (n, k)) for m, n, k in PRODUCTS]
     for size, ic, oc, kernel, stride in LAYERS:
-        # images are not centred on zero, results of ReLU are zero or more
-        attrs = {"x_zero_point": 117 if ic == 3 else 0, "padding": (kernel // 2,) * 4, "stride": (stride, stride)}
         name = f"conv {size} {ic}->{oc} k{kernel} s{stride}"
-        found.append(Problem(name, (batch, size, size, ic), (oc, ic, kernel, kernel), attrs))
+        found.append(Problem(name, (batch, size, size, ic), (oc, ic, kernel, kernel), stride))
     return found
 
 
-def median_seconds(cupy: Any, run: Callable[[], None], repeats: int) -> float:
-    """Median time on the device of one call, after two that warm up."""
-    times = []
-    for index in range(repeats + 2):
-        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        run()
-        stop.record()
-        stop.synchronize()
-        if index >= 2:
-            times.append(float(cupy.cuda.get_elapsed_time(start, stop)) / 1e3)
-    return statistics.median(times)
+def is_near(layer: Layer, x: Array, got: Array) -> bool:
+    """Whether `got` is the layer's result for x, as far as its arithmetic says."""
+    if not layer.tf32:
+        (expected,) = layer.op.run_reference([x, *layer.constants], layer.attrs)
+        return np.array_equal(got, expected)
+    operands = [round_to_tf32(array) for array in (x, *layer.constants)]
+    (expected,) = layer.op.run_reference(operands, layer.attrs)
+    return bool(abs(got - expected).max() <= NEAR * abs(expected).max())
 
 
-def measure(device: GpuDevice, problem: Problem, tile: Tile | HopperTile | None, repeats: int) -> tuple[float, float]:
-    """Seconds and operations of a layer; its first rows or images are compared with the reference.
-
-    Raises RushlightError where they differ.
-    """
-    layer = problem.make(device, tile)
-    x = np.random.default_rng(1).integers(0, 256, problem.x_shape, np.uint8)
-    shape, _ = layer.out_type(x.shape)
-    source, out = upload(device, x), upload(device, np.full(shape, 0xCD, np.uint8))
+def measure(device: Device, problem: Problem, layer: Layer, repeats: int) -> tuple[float, float]:
+    """Seconds and operations of a layer. Raises RushlightError where its result is wrong."""
+    rng = np.random.default_rng(1)
+    if layer.tf32:
+        x = rng.standard_normal(problem.x_shape, np.float32)
+    else:
+        x = rng.integers(0, 256, problem.x_shape, np.uint8)
+    shape, dtype = layer.out_type(x.shape)
+    source, out = upload(device, x), upload(device, np.full(shape, 0xCD, dtype))
     launches = layer.launches(source.address, x.shape, out.address)
-
-    def run() -> None:
-        for launch in launches:
-            device.launch(launch)
-
-    seconds = median_seconds(device.cupy, run, repeats)
-    got, checked = download(device, out, shape, np.uint8), 1 if problem.op == "qconv2d" else 8
+    seconds = statistics.median(device.timed(launches, repeats) for _ in range(5)) / 1e9
+    got, checked = download(device, out, shape, dtype), 1 if problem.is_convolution else 8
     for part in (slice(0, checked), slice(-checked, None)):
-        if not np.array_equal(got[part], problem.reference(x[part])):
-            raise RushlightError(f"{problem.name}: {tile} differs from the reference")
+        if not is_near(layer, x[part], got[part]):
+            raise RushlightError(f"{problem.name}: {layer.tile or 'the chosen tile'} gives a wrong result")
     return seconds, 2.0 * float(np.prod(shape)) * float(np.prod(problem.weight_shape[1:]))
 
 
-def peers(problem: Problem, cupy: Any, repeats: int) -> dict[str, float]:
-    """Seconds that PyTorch takes for a layer of this size; what it cannot run is left out."""
-    try:
-        import torch
-    except ImportError:
-        return {}
-    if not torch.cuda.is_available():
-        return {}
-    stream = cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream)
-    found: dict[str, Callable[[], Any]] = {}
-    if problem.op == "qlinear":
+def peers(problem: Problem) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """What PyTorch has for a layer of this size: its peak ("int8", "TF32" or "bf16"), its name, a call."""
+    import torch
+
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+    if not problem.is_convolution:
         x = torch.randint(-128, 128, problem.x_shape, dtype=torch.int8, device="cuda")
-        weight = torch.randint(-128, 128, problem.weight_shape, dtype=torch.int8, device="cuda")
-        a, b = torch.randn(problem.x_shape, device="cuda"), torch.randn(problem.weight_shape, device="cuda")
-        found["torch._int_mm"] = lambda: torch._int_mm(x, weight.t())
-        a, b = a.bfloat16(), b.bfloat16()
-        found["torch bf16"] = lambda: a @ b.t()
-    else:
-        n, h, w, c = problem.x_shape
-        image = torch.randn(n, c, h, w, device="cuda").bfloat16().to(memory_format=torch.channels_last)
-        filters = torch.randn(problem.weight_shape, device="cuda").bfloat16().to(memory_format=torch.channels_last)
-        stride, padding = problem.attrs["stride"], problem.attrs["padding"][:2]
-        found["torch bf16"] = lambda: torch.nn.functional.conv2d(image, filters, None, stride, padding)
-    out = {}
-    with stream:
-        for name, run in found.items():
-            try:
-                out[name] = median_seconds(cupy, run, repeats)
-            except RuntimeError as error:
-                print(f"{name} refuses {problem.name}: {error}")
-    return out
+        weight = torch.randint(-128, 128, problem.weight_shape, dtype=torch.int8, device="cuda").t()
+        yield "int8", "torch._int_mm", lambda: torch._int_mm(x, weight)
+        scale = torch.rand(problem.weight_shape[0], device="cuda")
+
+        def scaled(x: Any, weight: Any, scale: Any) -> Any:
+            return (torch._int_mm(x, weight) * scale).clamp(0, 255).to(torch.uint8)
+
+        tuned = torch.compile(scaled, mode="max-autotune-no-cudagraphs", dynamic=False)
+        yield "int8", "torch.compile of _int_mm and scaling (Triton)", lambda: tuned(x, weight, scale)
+        for kind, dtype in (("TF32", torch.float32), ("bf16", torch.bfloat16)):
+            a = torch.randn(problem.x_shape, device="cuda", dtype=dtype)
+            b = torch.randn(problem.weight_shape, device="cuda", dtype=dtype)
+            yield kind, f"torch {kind}", lambda a=a, b=b: a @ b.t()
+        return
+    n, h, w, c = problem.x_shape
+    stride, padding = problem.stride, problem.weight_shape[2] // 2
+    for kind, dtype in (("TF32", torch.float32), ("bf16", torch.bfloat16)):
+        image = torch.randn(n, c, h, w, device="cuda", dtype=dtype).to(memory_format=torch.channels_last)
+        filters = torch.randn(problem.weight_shape, device="cuda", dtype=dtype).to(memory_format=torch.channels_last)
+        yield kind, f"torch {kind}", lambda i=image, f=filters: torch.nn.functional.conv2d(i, f, None, stride, padding)
+
+
+def torch_seconds(run: Callable[[], Any], repeats: int) -> float:
+    """Of a call in a CUDA graph of many."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(repeats):
+            run()
+    times = []
+    for _ in range(6):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1e3 / repeats)
+    return statistics.median(times[1:])
+
+
+def report(device: Device, problem: Problem, kinds: list[str], tiles: bool, repeats: int, beside: bool) -> list[str]:
+    """A line a way: TOPS, share of the peak, and times the fastest of PyTorch's of the same kind."""
+    makes = {"int8": problem.quantized, "TF32": problem.tf32}
+    peak = {"int8": device.peaks().int8_ops, "TF32": device.peaks().tf32_flops}
+    found: list[tuple[str, str, float]] = []
+    work = 0.0
+    for kind in kinds:
+        chosen = makes[kind](device)
+        ways = [chosen]
+        if tiles:
+            ways += [chosen.with_tile(tile) for tile in chosen.tiles(0, problem.x_shape)]
+        for layer in ways:
+            seconds, work = measure(device, problem, layer, repeats)
+            found.append((kind, str(layer.tile or "chosen"), seconds))
+    best: dict[str, float] = {}
+    for kind, name, run in peers(problem) if beside else ():
+        try:
+            seconds = torch_seconds(run, repeats)
+        except Exception as error:  # of whatever PyTorch's compilers raise
+            print(f"{name} refuses {problem.name}: {type(error).__name__}: {error}", flush=True)
+            continue
+        found.append((kind, name, seconds))
+        best[kind] = min(seconds, best.get(kind, seconds))
+    lines = []
+    for kind, name, seconds in found:
+        share = f"{work / seconds / peak[kind]:6.1%}" if peak.get(kind) else "      "
+        against = f"{best[kind] / seconds:5.2f}x" if kind in best else ""
+        lines.append(f"{problem.name:28} {kind:5} {name:70} {work / seconds / 1e12:9.1f} {share} {against}")
+    return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=256, help="images of convolutions")
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--kinds", default="int8,TF32")
+    parser.add_argument("--only", default="", help="layers whose names contain this")
     parser.add_argument("--tiles", action="store_true", help="every tile, not only the chosen one")
     options = parser.parse_args()
     try:
         device = GpuDevice()
     except RushlightError as error:
         raise SystemExit(f"error: {error}") from error
-    print(f"{device.name}, {device.multiprocessors} multiprocessors, {device.arch}; TOPS, median of {options.repeats}")
+    try:
+        import torch
+
+        beside = torch.cuda.is_available()
+    except ImportError:
+        beside = False
+    peaks = device.peaks()
+    print(f"{device.name}, {device.multiprocessors} multiprocessors, {device.arch}; TOPS, share of the peak")
+    print(f"peaks {peaks.source}: {peaks.int8_ops / 1e12:.0f} TOPS of bytes, {peaks.tf32_flops / 1e12:.0f} in TF32")
     for problem in problems(options.batch):
-        tiles: list[Tile | HopperTile | None] = [None]
-        if options.tiles:
-            tiles += problem.make(device, None).tiles(0, problem.x_shape)
-        work = 0.0
-        for tile in tiles:
-            seconds, work = measure(device, problem, tile, options.repeats)
-            print(f"{problem.name:28} {tile or 'chosen'!s:90} {work / seconds / 1e12:9.1f}", flush=True)
-        for name, seconds in peers(problem, device.cupy, options.repeats).items():
-            print(f"{problem.name:28} {name:90} {work / seconds / 1e12:9.1f}", flush=True)
+        if options.only in problem.name:
+            kinds = options.kinds.split(",")
+            for line in report(device, problem, kinds, options.tiles, options.repeats, beside):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

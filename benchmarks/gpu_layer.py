@@ -1,11 +1,13 @@
-"""Single quantized layers on a device: what their plan launches."""
+"""Single layers on a device: what their plan launches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rushlight.runtime.cuda import products
 from rushlight.runtime.cuda.backend import cuda_backend
@@ -19,35 +21,47 @@ from rushlight.runtime.plan import KernelStep, Plan
 from rushlight.runtime.plan.groups import CONSTANT, INPUT, NONE, OUTPUT
 
 
-class QuantizedLayer:
-    """qlinear, or qconv2d in NHWC.
-
-    `weight`: int8 [N, K] or [O, I / groups, KH, KW]; `scale`, `bias`: float32 [N]. `tile`: another than the chosen one.
-    """
+class Layer:
+    """One product on tensor cores, of x of `dtype` by constants; images are NHWC. `tile`: another than the chosen one.
+    `tf32`: as of `cuda_backend`."""
 
     def __init__(
         self,
         device: Device,
-        weight: Array,
-        scale: Array,
-        bias: Array,
+        op: str,
+        dtype: npt.DTypeLike,
+        constants: Sequence[Array],
         attrs: Mapping[str, Any],
         tile: Tile | HopperTile | None = None,
+        tf32: bool = False,
     ) -> None:
-        self.device, self.tile = device, tile
-        self.op = get("qlinear" if weight.ndim == 2 else "qconv2d")
+        self.device, self.tile, self.dtype, self.tf32 = device, tile, np.dtype(dtype), tf32
+        self.op = get(op)
         self.attrs = self.op.complete_attrs(dict(attrs))
-        self._constants = [weight, scale, bias]
+        self.constants = list(constants)
         self._memory: list[Buffer] = []
+        self._plans: dict[tuple[tuple[int, ...], bool], Plan] = {}
+
+    def with_tile(self, tile: Tile | HopperTile) -> Layer:
+        """The same layer in other tiles."""
+        layer = copy(self)
+        layer.tile = tile
+        return layer
 
     def _plan(self, shape: Sequence[int], has_residual: bool) -> Plan:
+        key = tuple(shape), has_residual
+        if key not in self._plans:
+            self._plans[key] = self._make_plan(shape, has_residual)
+        return self._plans[key]
+
+    def _make_plan(self, shape: Sequence[int], has_residual: bool) -> Plan:
         builder = GraphBuilder()
-        values = [builder.input("x", np.uint8, tuple(shape)), *self._constants]
+        values = [builder.input("x", self.dtype, tuple(shape)), *self.constants]
         if has_residual:
             plain = builder.add_node(self.op.name, values, self.attrs)[0]
             values.append(builder.input("residual", plain.dtype, plain.shape))
         builder.output("y", builder.add_node(self.op.name, values, self.attrs)[0])
-        return Plan(builder.graph, cuda_backend())
+        return Plan(builder.graph, cuda_backend(self.tf32))
 
     def out_type(self, shape: Sequence[int]) -> tuple[list[int], np.dtype[Any]]:
         """The result's shape and dtype for x of this shape. Raises ShapeError."""
@@ -92,3 +106,22 @@ class QuantizedLayer:
         for launch in self.launches(source.address, x.shape, out.address, added.address if added else 0):
             self.device.launch(launch)
         return download(self.device, out, shape, dtype)
+
+
+class QuantizedLayer(Layer):
+    """qlinear, or qconv2d in NHWC.
+
+    `weight`: int8 [N, K] or [O, I / groups, KH, KW]; `scale`, `bias`: float32 [N].
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        weight: Array,
+        scale: Array,
+        bias: Array,
+        attrs: Mapping[str, Any],
+        tile: Tile | HopperTile | None = None,
+    ) -> None:
+        op = "qlinear" if weight.ndim == 2 else "qconv2d"
+        super().__init__(device, op, np.uint8, [weight, scale, bias], attrs, tile)
