@@ -83,8 +83,9 @@ def load(
     `device`: "cpu"; "cuda" or "cuda:1" (the first GPU, the second), which needs CuPy and NVRTC; "cuda-emulated", the
     GPU's kernels on the CPU, thread by thread, for tests.
     `verify`: check the hash of every tensor.
-    `precision`: "float32"; or, on GPUs, "tf32": layers' products of float32 on tensor cores, from operands rounded to
-    TF32's 10 bits of fraction, added in float32, as `torch.set_float32_matmul_precision("high")` allows.
+    `precision`: "float32"; or, on GPUs, "tf32": products of float32 in layers and attention on tensor cores, from
+    operands rounded to TF32's 10 bits of fraction, added in float32, as `torch.set_float32_matmul_precision("high")`
+    allows.
     Raises FormatError, DeviceError, ShapeError.
     """
     if threads is not None and threads < 1:

@@ -33,6 +33,7 @@ VARIANTS = {
     "tf32-large": (LARGE.kernel(16, False, "tgemm"), 255, TF32),
     "tf32-medium": (MEDIUM.kernel(4, True, "tgemm"), 192, TF32),
     "tf32-small": (SMALL.kernel(16, True, "tgemm"), 128, TF32),
+    "tf32-attention": (Kernel("attention", (("QUERIES", 32), ("TF32", 1))), 128, {"HMMA.1688.F32.TF32"}),
     "depthwise": (DEPTHWISE, 80, {"FFMA"}),
     "float": (FLOAT_TILES[0].kernel("f32", 4), 168, {"FFMA", "LDGSTS.E.BYPASS.128"}),
     "half": (FLOAT_TILES[1].kernel("f16", 4), 128, {"FFMA", "HADD2.F32", "LDGSTS.E.BYPASS.128"}),

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from rushlight.runtime.cpu import _core
+from rushlight.runtime.cpu.params import families as cpu_families
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.family import Row
 from rushlight.runtime.cuda.packed import round_to_tf32
 from rushlight.runtime.errors import DeviceError
 from rushlight.runtime.ops import Array
-from tests.gemm_calls import ROWS
 from tests.replay.calls import Operand, RecordedCall, read_calls, recorded_calls
 from tests.replay.device import REPLAYED, run, same_bits
 
@@ -40,8 +40,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_cpu(recorded: RecordedCall) -> Array:
-    """What the CPU's kernel of gemm makes of the operands."""
-    symbol = next(row.symbol for row in ROWS if (row.types, row.isa) == (recorded.types, "generic"))
+    """What the CPU's kernel makes of the operands; the last of them."""
+    wanted = (recorded.op, recorded.types, "generic")
+    symbol = next(row.symbol for row in cpu_families()[recorded.family].rows if (row.op, row.types, row.isa) == wanted)
     operands: list[Any] = []
     for operand in recorded.operands:
         held = None if operand.before is None else np.frombuffer(operand.before, np.uint8).copy()
@@ -76,6 +77,28 @@ def test_tf32_is_near_the_cpu(row: Row, calls: Path) -> None:
         np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5 * largest + 1e-30)
     assert {kernel.name for kernel in kernels} == {"tgemm"}
     assert kernels <= set(families()["gemm"].kernels(row))
+
+
+def test_tf32_attention_is_near_the_cpu(calls: Path) -> None:
+    """Queries, keys and values are numbers of TF32 here, so that only weights are rounded, and sums in other order."""
+    family = families()["attention"]
+    (row,) = family.tf32_rows
+    made: Counter[bytes] = Counter()
+    kernels = set()
+    for recorded in read_calls(calls):
+        if (recorded.op, recorded.types) != (row.op, row.types) or recorded.size > LARGEST or made[recorded.params]:
+            continue
+        made[recorded.params] += 1
+        call = replace(recorded, operands=(*map(rounded, recorded.operands[:3]), *recorded.operands[3:]))
+        seed, eager = SCHEDULES[len(made) % len(SCHEDULES)]
+        launches, (result,) = run(row, call, EmulatedDevice(seed, eager, multiprocessors=len(made) % 4 + 1), 0)
+        kernels |= {launch.kernel for launch in launches}
+        expected, got = on_cpu(call), np.frombuffer(result, np.float32)
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+        values = np.frombuffer(call.operands[2].before or b"", np.float32)
+        largest = abs(values[np.isfinite(values)]).max(initial=0)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2**-10 * largest + 1e-30)
+    assert kernels == set(family.kernels(row))
 
 
 @pytest.mark.parametrize("family", REPLAYED)

@@ -294,3 +294,74 @@ def test_a_map_of_floats_has_whole_floats() -> None:
         floats = replace(layout, element=4)
         assert floats.is_encodable
         assert not replace(floats, **{name: getattr(layout, name) - 2}).is_encodable
+
+
+LENGTHS = [(17, 5, 24, 20), (3, 130, 8, 72), (40, 66, 33, 7), (33, 40, 64, 64), (1, 1, 1, 1)]
+"""Queries, keys, and elements of a key and of a value."""
+
+
+def attention(device: Device, q: Array, k: Array, v: Array) -> Array:
+    """Of two heads, [2, rows, elements] each."""
+    heads, lq, d = q.shape
+    lk, dv = v.shape[1:]
+    params = {
+        "images": 1, "windows": 1, "q_heads": heads, "kv_heads": heads, "lq": lq, "lk": lk, "d": d, "dv": dv,
+        "q_stride": (0, lq * d, d), "k_stride": (0, lk * d, d), "v_stride": (0, lk * dv, dv),
+        "out_stride": (0, lq * dv, dv), "bias_stride": (0, 0), "mask_stride": (0, 0, 0, 0, 0), "mask_is_bool": 0,
+        "is_causal": 0, "scale": d**-0.5,
+    }  # fmt: skip
+    family = families()["attention"]
+    raw, (row,) = pack_params("attention", **params), family.tf32_rows
+    memory = [upload(device, array) for array in (q, k, v)]
+    out, scratch = (
+        upload(device, np.full((heads, lq, dv), np.nan, np.float32)),
+        scratch_memory(family, Call(row, raw, ()), device),
+    )
+    addresses = [*(buffer.address for buffer in memory), 0, 0, 0, out.address]
+    for launch in family.launches(Call(row, raw, addresses, scratch.address + SCRATCH_AT), device):
+        device.launch(launch)
+    return download(device, out, (heads, lq, dv), np.float32)
+
+
+def attended(q: Array, k: Array, v: Array) -> Array:
+    """What rounded operands make, in float64."""
+    left, right, values = (round_to_tf32(array).astype(np.float64) for array in (q, k, v))
+    scores = left @ right.transpose(0, 2, 1) * np.float32(q.shape[-1] ** -0.5)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    rounded = round_to_tf32(weights.astype(np.float32)).astype(np.float64)
+    return np.asarray(rounded @ values / weights.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize(("lq", "lk", "d", "dv"), LENGTHS)
+def test_attention_is_that_of_rounded_operands(lq: int, lk: int, d: int, dv: int) -> None:
+    q, k, v = noise(2, lq, d), noise(2, lk, d), noise(2, lk, dv)
+    got = [attention(EmulatedDevice(*schedule, multiprocessors=1), q, k, v) for schedule in SCHEDULES]
+    for other in got[1:]:
+        np.testing.assert_array_equal(got[0], other)
+    lost = abs(got[0] - attended(q, k, v))
+    assert np.median(lost) < 2e-6
+    assert lost.max() < 2**-11 * abs(v).max()  # a weight halfway between two numbers of TF32 may go either way
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("return round_to_tf32(static_cast<uint32_t>(float_bits(*from)));", "return float_bits(*from);"),
+        ("if (TF32 && t >= count) rights[t * kRightPitch + column] = 0.0f;", ""),
+        ("wait_copies<0>();\n    sync_threads();", "sync_threads();"),
+    ],
+    ids=["truncated", "stale", "no-wait"],
+)
+def test_mistakes_in_attention_are_seen(right: str, wrong: str) -> None:
+    q, k, v = abs(noise(2, 33, 40)), noise(2, 70, 40), noise(2, 70, 40)
+    k[:, 2, 20] = -np.inf  # a key that no query sees
+    expected = attention(EmulatedDevice(), q, k, v)
+    assert np.isfinite(expected).all()
+
+    def is_seen(seed: int, eager: int) -> bool:
+        try:
+            return not np.array_equal(attention(FaultyDevice(seed, eager, mistake=(right, wrong)), q, k, v), expected)
+        except DeviceError:
+            return True
+
+    assert any(is_seen(*schedule) for schedule in SCHEDULES)

@@ -18,7 +18,7 @@ from .family import Family, Row
 
 
 class CudaBackend(TableBackend):
-    """Kernels of all families that there are for GPUs. `tf32`: products of floats by constants in TF32."""
+    """Kernels of all families that there are for GPUs. `tf32`: float products by constants, and attention, in TF32."""
 
     name = "cuda"
     has_bands = False

@@ -31,7 +31,7 @@ _MOST_TILES = 1 << 14
 
 
 class CudaEngine:
-    """Programs on one device. `threads` of the host pack weights. `tf32`: products of floats by constants in TF32."""
+    """Programs on one device. `threads` of the host pack weights. `tf32`: as of `CudaBackend`."""
 
     def __init__(self, device: Device, threads: int, tf32: bool = False) -> None:
         self.device, self.threads = device, threads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..device import Device, Launch
-from ..family import Call, Family, Row, rows_of
+from ..family import Call, Family, Row, Tf32Row, rows_of
 from ..geometry import checked
 from ..source import Kernel
 
@@ -16,12 +16,12 @@ _BLOCKS_A_MULTIPROCESSOR = 4
 """Of those that keep them in memory of their own."""
 
 
-def _kernel(queries: int) -> Kernel:
-    return Kernel("attention", (("QUERIES", queries),))
+def _kernel(row: Row, queries: int) -> Kernel:
+    return Kernel("attention", (("QUERIES", queries), ("TF32", int(isinstance(row, Tf32Row)))))
 
 
 def _kernels(row: Row) -> list[Kernel]:
-    return [_kernel(queries) for queries in _QUERIES]
+    return [_kernel(row, queries) for queries in _QUERIES]
 
 
 def _pitch(call: Call) -> int:
@@ -36,7 +36,8 @@ def _plan(call: Call, device: Device) -> tuple[int, int, int, int]:
     parts = {queries: heads * -(-length // queries) for queries in _QUERIES}
     many, few = _QUERIES
     queries = many if parts[many] >= 2 * device.multiprocessors else few
-    staging = (_DEPTH * (queries + 4 + _COLUMNS + 4) + queries) * 4
+    gap = 8 if isinstance(call.row, Tf32Row) else 4
+    staging = (_DEPTH * (queries + gap + _COLUMNS + gap) + queries) * 4
     scores = queries * _pitch(call) * 4
     if staging + scores <= min(device.shared_bytes, _LARGEST_SHARED):
         return queries, parts[queries], staging + scores, 0
@@ -56,7 +57,8 @@ def _launches(call: Call, device: Device) -> list[Launch]:
     if blocks == 0 or call.fields["dv"] == 0:
         return []
     argument = call.argument(call.scratch if outside else 0, _pitch(call))
-    return [Launch(_kernel(queries), (blocks, 1, 1), 4 * queries, shared_bytes, argument)]
+    return [Launch(_kernel(call.row, queries), (blocks, 1, 1), 4 * queries, shared_bytes, argument)]
 
 
-FAMILY = Family("attention", rows_of("attention"), _kernels, _launches, _scratch_bytes)
+_ROWS = rows_of("attention")
+FAMILY = Family("attention", _ROWS, _kernels, _launches, _scratch_bytes, tf32_rows=_ROWS)

@@ -1,6 +1,7 @@
 // The family kernels/attention of the CPU: a block takes QUERIES queries of one head, all of whose scores it keeps, in
 // shared memory or in memory of its own (`scores`), since weights need the largest one first. Products are tiles of
-// QUERIES x 64 in 4 x 4 of a thread, 32 steps of depth at a time. Grid: any number of blocks of 4 * QUERIES threads.
+// QUERIES x 64, 16 elements a thread, 32 steps of depth at a time. With TF32 tensor cores make them, of operands
+// rounded to TF32: queries and keys, weights e and values. Grid: any number of blocks of 4 * QUERIES threads.
 #include "device.cuh"
 #include "kernels/attention/functions.h"
 #include "reduction.cuh"
@@ -21,8 +22,12 @@ struct AttentionCall {
 namespace {
 
 constexpr int kThreads = 4 * QUERIES, kColumns = 64, kDepth = 32, kCausalBlock = 64;
-constexpr int kLeftPitch = QUERIES + 4, kRightPitch = kColumns + 4;
+constexpr int kGap = TF32 ? 8 : 4;  // so that four steps of depth, or four threads' rows, lie in different banks
+constexpr int kLeftPitch = QUERIES + kGap, kRightPitch = kColumns + kGap;
+// Of a warp's part of a tile in TF32: all rows, some columns, in fragments of 16 x 8.
+constexpr int kWarpColumns = kColumns / (kThreads / 32), kFragmentsN = kWarpColumns / 8, kFragmentsM = QUERIES / 16;
 
+static_assert(kFragmentsM * kFragmentsN == 4);
 static_assert(kCausalBlock % QUERIES == 0, "queries of a block see the same keys but for their masks");
 
 struct alignas(16) Quad {
@@ -64,8 +69,46 @@ struct Rows {
   DEVICE int64_t at(int64_t i) const { return base + (numbers ? numbers[i] : i) * stride; }
 };
 
-// Adds to sum the chains over t in [0, depth) of left(row, t) * right(column, t) for the 4 rows and columns of a
-// thread. RightIsTurned: neighbouring t lie side by side in memory, not neighbouring columns.
+// Calls visit(row, column, a, b) for neighbouring elements of a thread's sums in a tile.
+template <class Visit>
+DEVICE void for_each_pair(const float (&sum)[4][4], Visit visit) {
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; j += 2) {
+      if (TF32) {
+        visit(i / kFragmentsN * 16 + lane / 4 + j / 2 * 8, warp * kWarpColumns + i % kFragmentsN * 8 + lane % 4 * 2,
+              sum[i][j], sum[i][j + 1]);
+      } else {
+        visit(thread / 16 * 4 + i, thread % 16 * 4 + j, sum[i][j], sum[i][j + 1]);
+      }
+    }
+  }
+}
+
+// Adds eight steps of depth to the sums of a warp; `right` is its part of the columns. See multiply_tf32.
+DEVICE void multiply_on_tensor_cores(float (&sum)[4][4], const float* left, const float* right) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const auto load = [](const float* from) { return round_to_tf32(static_cast<uint32_t>(float_bits(*from))); };
+  uint32_t b[kFragmentsN][2];
+#pragma unroll
+  for (int n = 0; n < kFragmentsN; ++n) {
+    b[n][0] = load(right + t * kRightPitch + n * 8 + g);
+    b[n][1] = load(right + (t + 4) * kRightPitch + n * 8 + g);
+  }
+#pragma unroll
+  for (int m = 0; m < kFragmentsM; ++m) {
+    const float* from = left + m * 16 + g;
+    const uint32_t a[4] = {load(from + t * kLeftPitch), load(from + t * kLeftPitch + 8),
+                           load(from + (t + 4) * kLeftPitch), load(from + (t + 4) * kLeftPitch + 8)};
+#pragma unroll
+    for (int n = 0; n < kFragmentsN; ++n) multiply_tf32(sum[m * kFragmentsN + n], a, b[n]);
+  }
+}
+
+// Adds to sum the products over t in [0, depth) of left(row, t) * right(column, t) for a thread's elements of a tile:
+// one chain each, but in TF32. RightIsTurned: neighbouring t lie side by side in memory, not neighbouring columns.
 template <bool RightIsTurned, class Left, class Right>
 DEVICE void multiply(float (&sum)[4][4], int depth, float* staging, Left left, Right right) {
   constexpr int kLeftLoads = QUERIES * kDepth / kThreads, kRightLoads = kColumns * kDepth / kThreads;
@@ -89,6 +132,7 @@ DEVICE void multiply(float (&sum)[4][4], int depth, float* staging, Left left, R
       const int t = RightIsTurned ? i % kDepth : i / kColumns, column = RightIsTurned ? i / kDepth : i % kColumns;
       const float* from = t < count ? right(column, start + t) : nullptr;
       if (from) copy_async<4>(rights + t * kRightPitch + column, from);
+      if (TF32 && t >= count) rights[t * kRightPitch + column] = 0.0f;
     }
     commit_copies();
     float a[kLeftLoads];
@@ -104,7 +148,12 @@ DEVICE void multiply(float (&sum)[4][4], int depth, float* staging, Left left, R
     }
     wait_copies<0>();
     sync_threads();
-    if (count == kDepth) {
+    if (TF32) {
+#pragma unroll
+      for (int t = 0; t < kDepth; t += 8) {
+        multiply_on_tensor_cores(sum, lefts + t * kLeftPitch, rights + t * kRightPitch + thread / 32 * kWarpColumns);
+      }
+    } else if (count == kDepth) {
 #pragma unroll 8
       for (int t = 0; t < kDepth; ++t) step(t);
     } else {
@@ -115,20 +164,15 @@ DEVICE void multiply(float (&sum)[4][4], int depth, float* staging, Left left, R
 
 DEVICE void score_keys(const AttentionCall& p, const Part& part, float* scores, float* staging) {
   const Rows q(p.p.q_stride, p, part, part.head), k(p.p.k_stride, p, part, part.kv_head);
-  const int row = static_cast<int>(threadIdx.x) / 16 * 4, column = static_cast<int>(threadIdx.x) % 16 * 4;
   for (int first = 0; first < part.keys; first += kColumns) {
     float sum[4][4] = {};
     multiply<true>(
         sum, static_cast<int>(p.p.d), staging,
         [&](int i, int t) { return i < part.queries ? p.q[q.at(part.first + i) + t] : 0.0f; },
         [&](int j, int t) { return first + j < part.keys ? p.k + k.at(first + j) + t : nullptr; });
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      Quad v;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) v.lane[j] = sum[i][j] * p.p.scale;
-      *reinterpret_cast<Quad*>(scores + (row + i) * p.pitch + first + column) = v;
-    }
+    for_each_pair(sum, [&](int row, int column, float left, float right) {
+      *reinterpret_cast<Pair*>(scores + row * p.pitch + first + column) = {left * p.p.scale, right * p.p.scale};
+    });
   }
 }
 
@@ -178,22 +222,18 @@ DEVICE void weigh(const AttentionCall& p, const Part& part, float* scores, float
 DEVICE void add_values(const AttentionCall& p, const Part& part, const float* scores, const float* factors,
                        float* staging) {
   const Rows v(p.p.v_stride, p, part, part.kv_head), out(p.p.out_stride, p, part, part.head);
-  const int row = static_cast<int>(threadIdx.x) / 16 * 4, column = static_cast<int>(threadIdx.x) % 16 * 4;
   const int width = static_cast<int>(p.p.dv);
   for (int first = 0; first < width; first += kColumns) {
     float sum[4][4] = {};
     multiply<false>(
         sum, part.keys, staging, [&](int i, int t) { return i < part.queries ? scores[i * p.pitch + t] : 0.0f; },
         [&](int c, int t) { return first + c < width ? p.v + v.at(t) + first + c : nullptr; });
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (row + i >= part.queries) break;
-      float* to = p.out + out.at(part.first + row + i) + first + column;
-#pragma unroll
-      for (int c = 0; c < 4; ++c) {
-        if (first + column + c < width) to[c] = sum[i][c] * factors[row + i];
-      }
-    }
+    for_each_pair(sum, [&](int row, int column, float left, float right) {
+      if (row >= part.queries) return;
+      float* to = p.out + out.at(part.first + row) + first + column;
+      if (first + column < width) to[0] = left * factors[row];
+      if (first + column + 1 < width) to[1] = right * factors[row];
+    });
   }
 }
 
