@@ -9,7 +9,7 @@ from rushlight.runtime.cuda.gpu import GpuDevice
 from rushlight.runtime.cuda.tiles import HOPPER_TILES, TILES, HopperTile, Tile
 from rushlight.runtime.errors import DeviceError
 from tests.gemm_calls import conv_params, matrix_params
-from tests.test_cuda_tf32 import check, noise, on_device, patches
+from tests.test_cuda_tf32 import LENGTHS, attended, attention, check, noise, on_device, patches
 
 try:
     DEVICE = GpuDevice()
@@ -58,3 +58,11 @@ def test_convolutions(tile: Tile | HopperTile | None, channels: int) -> None:
     x, weight = noise(3, 8, 9, channels), noise(80, channels, 3, 3)
     got = on_device(DEVICE, conv_params(shape), [x, weight, None, None, np.zeros((3 * 8 * 9, 80), np.float32)], tile)
     check(got, patches(x, shape), weight.reshape(80, -1), lost=LOST)
+
+
+@pytest.mark.parametrize(("lq", "lk", "d", "dv"), [*LENGTHS, (200, 1000, 64, 64)])
+def test_attention(lq: int, lk: int, d: int, dv: int) -> None:
+    q, k, v = noise(2, lq, d), noise(2, lk, d), noise(2, lk, dv)
+    lost = abs(attention(DEVICE, q, k, v) - attended(q, k, v))
+    assert np.median(lost) < LOST * 2e-6
+    assert lost.max() < 2**-10 * abs(v).max()
