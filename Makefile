@@ -36,7 +36,7 @@ GPU_TESTS := $(wildcard tests/test_cuda_gpu*.py)
 gpu:
 	$(GPU_PYTHON) -m pytest -q $(GPU_TESTS)
 	if command -v compute-sanitizer >/dev/null; then for tool in memcheck racecheck; do \
-	  compute-sanitizer --tool $$tool --error-exitcode 1 $(GPU_PYTHON) -m pytest -q tests/test_cuda_gpu.py || exit 1; done; fi
+	  compute-sanitizer --tool $$tool --error-exitcode 1 $(GPU_PYTHON) -m pytest -q tests/test_cuda_gpu.py tests/test_cuda_gpu_tf32.py || exit 1; done; fi
 	$(GPU_PYTHON) -m benchmarks.gpu --tiles
 
 # torch.compile tries many kernels for every model and batch: this takes its time.

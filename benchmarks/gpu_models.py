@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -83,28 +83,35 @@ class Network:
         inputs = [Input.of(key, str(x.numpy().dtype), x.shape[1:]) for key, x in model.inputs.items()]
         return Network(name, module.eval(), inputs)
 
-    def export(self) -> rl.Program:
+    @cached_property
+    def program(self) -> rl.Program:
         feeds = make_feeds(self.inputs, 2)
         batch = {name: {0: "N"} for name in feeds}
         return rl.export(self.module, {name: torch.from_numpy(array) for name, array in feeds.items()}, dynamic=batch)
 
-    def quantize(self, program: rl.Program) -> rl.Program:
+    @cached_property
+    def integer_program(self) -> rl.Program:
         samples = calibration(self.inputs)
-        return rl.quantize(program, {name: np.concatenate([each[name] for each in samples]) for name in samples[0]})
+        return rl.quantize(
+            self.program, {name: np.concatenate([each[name] for each in samples]) for name in samples[0]}
+        )
 
 
 Make = Callable[[Arrays], Subject]
 
 
 def rushlight_subjects(network: Network, device: str) -> Iterator[tuple[str, Make]]:
-    program = network.export()
-    yield "rushlight int8", partial(make_rushlight, "rushlight int8", network.quantize(program), device, "float32")
+    def make(name: str, precision: str) -> tuple[str, Make]:
+        return name, partial(make_rushlight, name, network, device, precision)
+
+    yield make("rushlight int8", "float32")
     if device != "cpu":
-        yield "rushlight TF32", partial(make_rushlight, "rushlight TF32", program, device, "tf32")
-    yield "rushlight float32", partial(make_rushlight, "rushlight float32", program, device, "float32")
+        yield make("rushlight TF32", "tf32")
+    yield make("rushlight float32", "float32")
 
 
-def make_rushlight(name: str, program: rl.Program, device: str, precision: str, feeds: Arrays) -> Subject:
+def make_rushlight(name: str, network: Network, device: str, precision: str, feeds: Arrays) -> Subject:
+    program = network.integer_program if name.endswith("int8") else network.program
     model = rl.load(program, device=device, precision=precision)
     if device == "cpu":
         return Subject(name, lambda: model(*feeds.values()), lambda: None, np.asarray)
@@ -119,13 +126,15 @@ Call = Callable[[], Any]
 
 
 def torch_subjects(network: Network, device: str) -> Iterator[tuple[str, Make]]:
-    half, single, module = torch.bfloat16, torch.float32, network.module
-    yield "torch bf16", partial(make_torch, "torch bf16", module, half, device, eager)
-    yield "torch.compile bf16", partial(make_torch, "torch.compile bf16", module, half, device, compiled)
+    def make(name: str, dtype: torch.dtype, wrap: Callable[..., Call]) -> tuple[str, Make]:
+        return name, partial(make_torch, name, network.module, dtype, device, wrap)
+
+    yield make("torch bf16", torch.bfloat16, eager)
+    yield make("torch.compile bf16", torch.bfloat16, compiled)
     if device != "cpu":
-        yield "torch bf16 + CUDA graph", partial(make_torch, "torch bf16 + CUDA graph", module, half, device, captured)
-        yield "torch.compile TF32", partial(make_torch, "torch.compile TF32", module, single, device, compiled)
-        yield "torchao int8", partial(make_torch, "torchao int8", module, half, device, quantized)
+        yield make("torch bf16 + CUDA graph", torch.bfloat16, captured)
+        yield make("torch.compile TF32", torch.float32, compiled)
+        yield make("torchao int8", torch.bfloat16, quantized)
 
 
 def eager(module: torch.nn.Module, inputs: list[torch.Tensor]) -> Call:
@@ -220,11 +229,11 @@ def compare(network: Network, batch: int, makes: list[tuple[str, Make]], rounds:
     return str(format_table(headings, rows))
 
 
-def hold_memory(network: Network, program: rl.Program, requests: int) -> str:
+def hold_memory(network: Network, requests: int) -> str:
     """What CuPy's pool and the device hold before and after requests of changing batch."""
     import cupy
 
-    model, pool = rl.load(program, device="cuda"), cupy.get_default_memory_pool()
+    model, pool = rl.load(network.program, device="cuda"), cupy.get_default_memory_pool()
     placed = [[cupy.asarray(array) for array in make_feeds(network.inputs, n).values()] for n in (1, 7, 8, 3, 5)]
 
     def measure() -> str:
@@ -260,7 +269,7 @@ def main(words: list[str] | None = None) -> None:
         for batch in batches:
             print(compare(network, batch, makes, options.rounds, options.seconds), flush=True)
         if options.requests:
-            print(hold_memory(network, network.export(), options.requests), flush=True)
+            print(hold_memory(network, options.requests), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rushlight.runtime.cpu.params import families as cpu_families
 from rushlight.runtime.cuda.emulated import EmulatedDevice, compiler
 from rushlight.runtime.cuda.families import families
 from rushlight.runtime.cuda.family import Row
-from rushlight.runtime.cuda.packed import round_to_tf32
+from rushlight.runtime.cuda.packed import round_to_tf32, weight_type
 from rushlight.runtime.errors import DeviceError
 from rushlight.runtime.ops import Array
 from tests.replay.calls import Operand, RecordedCall, read_calls, recorded_calls
@@ -56,49 +57,49 @@ def rounded(operand: Operand) -> Operand:
     return replace(operand, before=round_to_tf32(np.frombuffer(operand.before, np.float32)).tobytes())
 
 
-@pytest.mark.parametrize("row", families()["gemm"].tf32_rows, ids=lambda row: row.types)
-def test_tf32_is_near_the_cpu(row: Row, calls: Path) -> None:
-    """With operands that TF32 holds, so that only the order of sums differs."""
-    made: Counter[bytes] = Counter()
+def in_tf32(
+    row: Row, calls: Path, held: Callable[[tuple[Operand, ...]], Iterable[Operand]]
+) -> Iterator[tuple[RecordedCall, Array, Array]]:
+    """Recorded calls with the operands that `held` makes of theirs, what the CPU gives for them, what `row` does."""
+    made: set[bytes] = set()
     kernels = set()
     for recorded in read_calls(calls):
-        if (recorded.op, recorded.types) != (row.op, row.types) or recorded.size > LARGEST or made[recorded.params]:
+        if (recorded.op, recorded.types) != (row.op, row.types) or recorded.size > LARGEST or recorded.params in made:
             continue
-        made[recorded.params] += 1
-        source, weight, *others = recorded.operands
-        held = (rounded(source), rounded(weight) if row.weight_type == "f32" else weight, *others)
-        call = replace(recorded, operands=held)
-        seed, eager = SCHEDULES[len(made) % len(SCHEDULES)]
-        launches, (result,) = run(row, call, EmulatedDevice(seed, eager), 4 * (len(made) % 3))
+        made.add(recorded.params)
+        call = replace(recorded, operands=tuple(held(recorded.operands)))
+        device = EmulatedDevice(*SCHEDULES[len(made) % len(SCHEDULES)], multiprocessors=len(made) % 4 + 1)
+        launches, (result,) = run(row, call, device, 4 * (len(made) % 3))
         kernels |= {launch.kernel for launch in launches}
         expected, got = on_cpu(call), np.frombuffer(result, np.float32)
         np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
-        largest = abs(expected[np.isfinite(expected)]).max(initial=0)
-        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5 * largest + 1e-30)
-    assert {kernel.name for kernel in kernels} == {"tgemm"}
-    assert kernels <= set(families()["gemm"].kernels(row))
+        yield call, expected, got
+    assert kernels
+    assert kernels <= set(families()[row.family].kernels(row))
+
+
+def largest(array: Array) -> float:
+    return float(abs(array[np.isfinite(array)]).max(initial=0))
+
+
+@pytest.mark.parametrize("row", families()["gemm"].tf32_rows, ids=lambda row: row.types)
+def test_tf32_is_near_the_cpu(row: Row, calls: Path) -> None:
+    """With operands that TF32 holds, so that only the order of sums differs."""
+
+    def held(operands: tuple[Operand, ...]) -> Iterable[Operand]:
+        source, weight, *others = operands
+        return rounded(source), rounded(weight) if weight_type(row) == "f32" else weight, *others
+
+    for _, expected, got in in_tf32(row, calls, held):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5 * largest(expected) + 1e-30)
 
 
 def test_tf32_attention_is_near_the_cpu(calls: Path) -> None:
     """Queries, keys and values are numbers of TF32 here, so that only weights are rounded, and sums in other order."""
-    family = families()["attention"]
-    (row,) = family.tf32_rows
-    made: Counter[bytes] = Counter()
-    kernels = set()
-    for recorded in read_calls(calls):
-        if (recorded.op, recorded.types) != (row.op, row.types) or recorded.size > LARGEST or made[recorded.params]:
-            continue
-        made[recorded.params] += 1
-        call = replace(recorded, operands=(*map(rounded, recorded.operands[:3]), *recorded.operands[3:]))
-        seed, eager = SCHEDULES[len(made) % len(SCHEDULES)]
-        launches, (result,) = run(row, call, EmulatedDevice(seed, eager, multiprocessors=len(made) % 4 + 1), 0)
-        kernels |= {launch.kernel for launch in launches}
-        expected, got = on_cpu(call), np.frombuffer(result, np.float32)
-        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+    (row,) = families()["attention"].tf32_rows
+    for call, expected, got in in_tf32(row, calls, lambda operands: (*map(rounded, operands[:3]), *operands[3:])):
         values = np.frombuffer(call.operands[2].before or b"", np.float32)
-        largest = abs(values[np.isfinite(values)]).max(initial=0)
-        np.testing.assert_allclose(got, expected, rtol=0, atol=2**-10 * largest + 1e-30)
-    assert kernels == set(family.kernels(row))
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2**-10 * largest(values) + 1e-30)
 
 
 @pytest.mark.parametrize("family", REPLAYED)

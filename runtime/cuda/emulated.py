@@ -44,35 +44,36 @@ def compiler() -> str:
 
 def build(kernel: Kernel, flags: Sequence[str] = ()) -> Path:
     """The kernel as a shared library. Raises DeviceError."""
-    macros = "".join(f"#define {name} {value}\n" for name, value in kernel.defines)
-    options = ["-include", str(_prelude(flags)), "-shared"]
-    return _compile(f"{kernel.name}.cc", macros + kernel.source, (*flags, *options), ".so")
+    text = "".join(f"#define {name} {value}\n" for name, value in kernel.defines) + kernel.source
+
+    def make() -> bytes:
+        return _compile(f"{kernel.name}.cc", text, (*flags, "-include", str(_prelude(flags)), "-shared"))
+
+    return cached(_key(text, flags), ".so", make)
 
 
 def _prelude(flags: Sequence[str]) -> Path:
     """A header that includes the emulator, and beside it what g++ made of that ahead: most of what a variant takes to
     compile."""
     text, options = '#include "emulated.h"\n', (*flags, "-x", "c++-header")
-    _compile("prelude.h", text, options, ".h.gch")
-    return cached(_key(text, options), ".h", text.encode)
+    key = _key(text, options)
+    cached(key, ".h.gch", lambda: _compile("prelude.h", text, options))
+    return cached(key, ".h", text.encode)
 
 
-def _compile(name: str, text: str, options: Sequence[str], suffix: str) -> Path:
-    def make() -> bytes:
-        with as_file(files(__package__) / "kernels") as folder, tempfile.TemporaryDirectory() as scratch:
-            source, out = Path(scratch, name), Path(scratch, "out")
-            source.write_text(text)
-            done = subprocess.run(
-                [compiler(), *_FLAGS, *options, "-I", str(folder), str(source), "-o", str(out)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise DeviceError(f"{name} does not compile for the emulated device: {done.stderr.strip()}")
-            return out.read_bytes()
-
-    return cached(_key(text, options), suffix, make)
+def _compile(name: str, text: str, options: Sequence[str]) -> bytes:
+    with as_file(files(__package__) / "kernels") as folder, tempfile.TemporaryDirectory() as scratch:
+        source, out = Path(scratch, name), Path(scratch, "out")
+        source.write_text(text)
+        done = subprocess.run(
+            [compiler(), *_FLAGS, *options, "-I", str(folder), str(source), "-o", str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise DeviceError(f"{name} does not compile for the emulated device: {done.stderr.strip()}")
+        return out.read_bytes()
 
 
 def _key(text: str, options: Sequence[str]) -> list[str]:

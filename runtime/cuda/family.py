@@ -43,11 +43,6 @@ class Row:
     def symbol(self) -> str:
         return f"{self.op}_{self.types}_{self.isa}"
 
-    @property
-    def weight_type(self) -> str:
-        """Of a float row of gemm: f32, f16 or bf16."""
-        return self.types.removeprefix("f32").removesuffix("f32")
-
 
 @dataclass(frozen=True)
 class Tf32Row(Row):

@@ -10,7 +10,7 @@ from .device import Device, Launch
 from .epilogue import batch, epilogue
 from .family import Call, Row
 from .geometry import checked, count, steps, window
-from .packed import FloatLayout
+from .packed import FloatLayout, weight_type
 from .source import Kernel
 from .tiles import FLOAT_TILES, FloatTile, ceil_div, choose_float_tile, load_bytes
 
@@ -19,12 +19,12 @@ _LOADS = (4, 1)
 
 
 def layout(row: Row, fields: Any) -> FloatLayout:
-    return FloatLayout.of(fields, np.float32 if row.weight_type == "f32" else np.uint16)
+    return FloatLayout.of(fields, np.float32 if weight_type(row) == "f32" else np.uint16)
 
 
 def kernels(row: Row) -> list[Kernel]:
     """All that float products of this row may launch."""
-    return [tile.kernel(row.weight_type, load) for tile in FLOAT_TILES for load in _LOADS]
+    return [tile.kernel(weight_type(row), load) for tile in FLOAT_TILES for load in _LOADS]
 
 
 def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[Launch]:
@@ -35,7 +35,7 @@ def launches(call: Call, device: Device, tile: FloatTile | None = None) -> list[
     if m * packed.n * matrices == 0:
         return []
     tile = tile or choose_float_tile(m, packed.n, matrices, device)
-    kernel = tile.kernel(call.row.weight_type, 4 if _is_aligned(call) else 1)
+    kernel = tile.kernel(weight_type(call.row), 4 if _is_aligned(call) else 1)
     params = kernel.pack(
         x=call.operands[0],
         weight=call.operands[1],

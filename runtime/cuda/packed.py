@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..ir import Half
 from ..ops import Array
+from .family import Row
 from .tiles import ceil_div
 
 COLUMNS = 16
@@ -23,6 +24,11 @@ _ALIGNMENT = 128
 _VECTOR = 16
 _STORED: Mapping[str, npt.DTypeLike] = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16}
 """How weights lie in memory, by their name among the types of kernels."""
+
+
+def weight_type(row: Row) -> str:
+    """Of a float row of gemm: f32, f16 or bf16."""
+    return row.types.removeprefix("f32").removesuffix("f32")
 
 
 def source(src: Array, dtype: npt.DTypeLike, *shape: int) -> Array:

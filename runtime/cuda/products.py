@@ -10,12 +10,14 @@ from .device import Device, Launch
 from .epilogue import batch, epilogue
 from .family import COUNTERS, Call, Row, Tf32Row
 from .geometry import checked, count, steps, window
-from .packed import IntegerLayout, Tf32Layout
+from .packed import IntegerLayout, Tf32Layout, weight_type
 from .source import Kernel
 from .tensor_maps import TILE_WIDTHS, MatrixMap, PixelMap
 from .tiles import (
     HOPPER_TILES,
+    INTEGER,
     LOADS,
+    TF32,
     TILES,
     HopperTile,
     Tile,
@@ -30,11 +32,8 @@ _MIN_SPLIT_TILES = 4
 """A block works through at least this many tiles of the depth; below, the pipeline hardly fills."""
 
 
-_INTEGER, _TF32 = "qgemm", "tgemm"
-
-
 def layout_of(row: Row, fields: Any) -> IntegerLayout | Tf32Layout:
-    return Tf32Layout.of(fields, row.weight_type) if isinstance(row, Tf32Row) else IntegerLayout.of(fields)
+    return Tf32Layout.of(fields, weight_type(row)) if isinstance(row, Tf32Row) else IntegerLayout.of(fields)
 
 
 @dataclass(frozen=True)
@@ -121,13 +120,13 @@ class Product:
 
 
 def _kernel(row: Row) -> str:
-    return _TF32 if isinstance(row, Tf32Row) else _INTEGER
+    return TF32 if isinstance(row, Tf32Row) else INTEGER
 
 
 def kernels(row: Row) -> list[Kernel]:
     """All that products of this row may launch."""
     name = _kernel(row)
-    loads = [width for width in LOADS if name == _INTEGER or width >= Tf32Layout.element]
+    loads = [width for width in LOADS if name == INTEGER or width >= Tf32Layout.element]
     ways = [(width, convolves, name) for width in loads for convolves in (False, True)]
     variants = [tile.kernel(*way) for tile in TILES for way in ways if tile.is_kernel(*way)]
     hopper = [(False, TILE_WIDTHS[0]), *((True, chunk) for chunk in TILE_WIDTHS)]
@@ -158,7 +157,7 @@ def ways(call: Call, device: Device) -> list[list[Launch]]:
     """The launches of every tile that gives the same bits, first those of the chosen one: in TF32 only these. Raises
     UnsupportedError."""
     product = Product(call)
-    if product.elements == 0 or product.kernel == _TF32:
+    if product.elements == 0 or product.kernel == TF32:
         return [launches(call, device)]
     chosen = product.tile(device)
     others = [tile for tile in product.tiles_for(device) if tile != chosen]

@@ -14,6 +14,10 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+INTEGER, TF32 = "qgemm", "tgemm"
+"""Kernels of products on tensor cores; Hopper's own are these with _sm90."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """How a block of the kernels qgemm and tgemm works; see qgemm.cu. BLOCK_K counts bytes."""
@@ -39,13 +43,13 @@ class Tile:
         """Whether blocks may share the depth of one tile of the result."""
         return self.block_m <= 64
 
-    def is_kernel(self, load_bytes: int, convolve: bool, name: str = "qgemm") -> bool:
+    def is_kernel(self, load_bytes: int, convolve: bool, name: str = INTEGER) -> bool:
         """Whether there is this kernel: narrow copies take registers that large tiles need, and so does rounding."""
-        if self.block_n > 128 and convolve and name != "qgemm":
+        if self.block_n > 128 and convolve and name != INTEGER:
             return False
         return load_bytes >= (16 if self.block_n > 128 else 4 if self.block_m > 64 else 1)
 
-    def kernel(self, load_bytes: int, convolve: bool, name: str = "qgemm") -> Kernel:
+    def kernel(self, load_bytes: int, convolve: bool, name: str = INTEGER) -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
         return Kernel(name, (*fields.items(), ("LOAD_BYTES", load_bytes), ("CONVOLVE", int(convolve))))
 
@@ -128,7 +132,7 @@ class HopperTile:
         pipeline = self.stages * (self.block_m + self.block_n) * self.block_k
         return pipeline + self.block_m * (self.block_n + 16) + 16 * self.stages
 
-    def kernel(self, convolve: bool = False, chunk: int = TILE_WIDTHS[0], name: str = "qgemm") -> Kernel:
+    def kernel(self, convolve: bool = False, chunk: int = TILE_WIDTHS[0], name: str = INTEGER) -> Kernel:
         fields = {name.upper(): value for name, value in vars(self).items()}
         return Kernel(f"{name}_sm90", (*fields.items(), ("CONVOLVE", int(convolve)), ("CHUNK", chunk)))
 
@@ -145,7 +149,7 @@ def choose_chunk(channels: int) -> int:
 
 
 def usable_tiles(
-    width: int, is_mapped: bool, device: Device, convolves: bool = False, name: str = "qgemm"
+    width: int, is_mapped: bool, device: Device, convolves: bool = False, name: str = INTEGER
 ) -> list[Tile | HopperTile]:
     """What may run, largest first. `width`: bytes of a copy of x. `is_mapped`: tensor memory access reads x, of one
     product, as the product needs it. `name`: of the kernel."""
